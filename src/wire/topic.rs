@@ -1,0 +1,181 @@
+//! Topic names, filters and groups: the grammar and who matches whom (protocol.md section 6).
+//!
+//! Topics are MQTT's (MQTT 5.0 section 4.7): levels split by `/`, `+` for one level, `#` for the rest. On top of
+//! that, names are bounded, and characters that nobody means to put in a name (controls, non-characters, the byte
+//! order mark) are refused, so that a topic can stand in a log line, a URL or a file without surprises.
+
+use crate::code::Code;
+use crate::limits::{GROUP_BYTES_MAX, Limits};
+
+/// A topic name that obeys the grammar: something messages can be published to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TopicName<'a>(&'a str);
+
+impl<'a> TopicName<'a> {
+    /// Checks the grammar. [`Code::InvalidTopic`] when it is broken.
+    pub fn new(bytes: &'a [u8], limits: &Limits) -> Result<Self, Code> {
+        let text = check_text(bytes, limits).ok_or(Code::InvalidTopic)?;
+        if text.contains(['+', '#']) {
+            return Err(Code::InvalidTopic);
+        }
+        Ok(TopicName(text))
+    }
+
+    /// Checks the grammar and that clients may publish there: names under `$` are the broker's.
+    pub fn publishable(bytes: &'a [u8], limits: &Limits) -> Result<Self, Code> {
+        let name = TopicName::new(bytes, limits)?;
+        if name.is_reserved() { Err(Code::ReservedTopic) } else { Ok(name) }
+    }
+
+    /// The name as text.
+    pub const fn as_str(self) -> &'a str {
+        self.0
+    }
+
+    /// Whether the name is the broker's own: it begins with `$`.
+    pub fn is_reserved(self) -> bool {
+        self.0.starts_with('$')
+    }
+}
+
+/// A topic filter that obeys the grammar: a name, or a pattern over names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TopicFilter<'a>(&'a str);
+
+impl<'a> TopicFilter<'a> {
+    /// Checks the grammar. [`Code::InvalidFilter`] when it is broken.
+    pub fn new(bytes: &'a [u8], limits: &Limits) -> Result<Self, Code> {
+        let text = check_text(bytes, limits).ok_or(Code::InvalidFilter)?;
+        let levels = text.split('/').count();
+        let mut plus_count = 0;
+        for (index, level) in text.split('/').enumerate() {
+            match level {
+                "+" => plus_count += 1,
+                "#" if index + 1 == levels => {}
+                _ if level.contains(['+', '#']) => return Err(Code::InvalidFilter),
+                _ => {}
+            }
+        }
+        if plus_count > usize::from(limits.filter_plus_max) {
+            return Err(Code::InvalidFilter);
+        }
+        Ok(TopicFilter(text))
+    }
+
+    /// The filter as text.
+    pub const fn as_str(self) -> &'a str {
+        self.0
+    }
+
+    /// Whether the filter names exactly one topic.
+    pub fn is_exact(self) -> bool {
+        !self.0.contains(['+', '#'])
+    }
+
+    /// Whether a message published to `name` belongs to this filter. A leading wildcard never matches a name of
+    /// the broker's own (MQTT 5.0 section 4.7.2), and `a/#` matches `a` itself (section 4.7.1.2).
+    pub fn matches(self, name: TopicName<'_>) -> bool {
+        if name.is_reserved() && self.0.starts_with(['+', '#']) {
+            return false;
+        }
+        let mut levels = name.0.split('/');
+        for pattern in self.0.split('/') {
+            if pattern == "#" {
+                return true;
+            }
+            match levels.next() {
+                Some(level) if pattern == "+" || pattern == level => {}
+                _ => return false,
+            }
+        }
+        levels.next().is_none() || self.0.ends_with("/#")
+    }
+}
+
+/// A group name that obeys the grammar: 1 to 64 bytes, no level separator and no wildcard.
+pub fn check_group(bytes: &[u8]) -> Result<&str, Code> {
+    let text = core::str::from_utf8(bytes).map_err(|_| Code::InvalidGroup)?;
+    let fits = (1..=GROUP_BYTES_MAX).contains(&text.len());
+    if fits && !text.contains(['/', '+', '#']) && text.chars().all(is_permitted) {
+        Ok(text)
+    } else {
+        Err(Code::InvalidGroup)
+    }
+}
+
+fn check_text<'a>(bytes: &'a [u8], limits: &Limits) -> Option<&'a str> {
+    if bytes.is_empty() || bytes.len() > usize::from(limits.topic_bytes_max) {
+        return None;
+    }
+    let text = core::str::from_utf8(bytes).ok()?;
+    let levels = 1 + bytes.iter().filter(|byte| **byte == b'/').count();
+    if levels > usize::from(limits.topic_levels_max) {
+        return None;
+    }
+    // Printable ASCII needs no look at characters, and is nearly every name.
+    let plain = bytes.iter().all(|byte| (0x20..0x7F).contains(byte));
+    (plain || text.chars().all(is_permitted)).then_some(text)
+}
+
+/// MQTT 5.0 section 1.5.4 lets a receiver refuse controls and non-characters; the byte order mark goes with them.
+fn is_permitted(character: char) -> bool {
+    let code = u32::from(character);
+    let noncharacter = (0xFDD0..=0xFDEF).contains(&code) || code & 0xFFFE == 0xFFFE;
+    !character.is_control() && !noncharacter && character != '\u{FEFF}'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::String;
+
+    fn matches(filter: &str, name: &str) -> bool {
+        let limits = Limits::default();
+        TopicFilter::new(filter.as_bytes(), &limits).unwrap().matches(TopicName::new(name.as_bytes(), &limits).unwrap())
+    }
+
+    #[test]
+    fn names_beyond_the_limits_are_refused() {
+        let limits = Limits::default();
+        assert!(TopicName::new(&[b'a'; 255], &limits).is_ok());
+        assert_eq!(TopicName::new(&[b'a'; 256], &limits), Err(Code::InvalidTopic));
+        assert!(TopicName::new("/".repeat(15).as_bytes(), &limits).is_ok());
+        assert_eq!(TopicName::new("/".repeat(16).as_bytes(), &limits), Err(Code::InvalidTopic));
+    }
+
+    #[test]
+    fn characters_nobody_means_are_refused_in_names_filters_and_groups() {
+        let limits = Limits::default();
+        for wrong in [&b"a\0"[..], b"a\x1b[0m", b"\x7f", b"\xff", b"\xc0\x80", b"\xed\xa0\x80"] {
+            assert_eq!(TopicName::new(wrong, &limits), Err(Code::InvalidTopic), "{wrong:?}");
+            assert_eq!(TopicFilter::new(wrong, &limits), Err(Code::InvalidFilter), "{wrong:?}");
+            assert_eq!(check_group(wrong), Err(Code::InvalidGroup), "{wrong:?}");
+        }
+        for wrong in ['\u{FEFF}', '\u{FFFE}', '\u{FDD0}', '\u{85}'] {
+            let text = String::from(wrong);
+            assert_eq!(TopicName::new(text.as_bytes(), &limits), Err(Code::InvalidTopic), "{wrong:?}");
+        }
+        assert!(TopicName::new("räume/日本/🎲".as_bytes(), &limits).is_ok());
+    }
+
+    #[test]
+    fn a_filter_ends_at_its_hash_and_matches_the_parent_too() {
+        assert!(matches("a/#", "a"));
+        assert!(matches("a/#", "a/b/c"));
+        assert!(matches("a/#", "a/"));
+        assert!(!matches("a/#", "ab"));
+        assert!(matches("#", "a//b"));
+        assert!(matches("+/+", "/"));
+        assert!(!matches("+", "/a"));
+        assert!(matches("a/+/c", "a//c"));
+        assert!(!matches("a/+", "a"));
+    }
+
+    #[test]
+    fn leading_wildcards_do_not_see_the_brokers_own_topics() {
+        assert!(!matches("#", "$sys/load"));
+        assert!(!matches("+/load", "$sys/load"));
+        assert!(matches("$sys/#", "$sys/load"));
+        assert_eq!(TopicName::publishable(b"$sys/load", &Limits::default()), Err(Code::ReservedTopic));
+    }
+}
