@@ -1,8 +1,12 @@
 //! Every bound of the protocol in one place: ceilings that no configuration may pass, and the limits a broker
 //! announces in WELCOME (protocol.md section 8).
 
-/// A frame's length prefix is a varint of at most four bytes: 2^28 - 1.
-pub const FRAME_BYTES_CEILING: u32 = (1 << 28) - 1;
+/// Bytes that a frame to a client may be longer than `frame_bytes_max`: a publish by short id becomes a delivery by
+/// name, and HISTORY puts its own fields around it.
+pub const DELIVERY_BYTES_EXTRA: u32 = TOPIC_BYTES_CEILING as u32 + 64;
+/// What `frame_bytes_max` may be at the most. A length prefix is a varint of at most four bytes, 2^28 - 1, and the
+/// delivery of the largest publish has to fit it too.
+pub const FRAME_BYTES_CEILING: u32 = (1 << 28) - 1 - DELIVERY_BYTES_EXTRA;
 /// Levels of a topic name or filter; more would let a filter tree branch without bound.
 pub const TOPIC_LEVELS_CEILING: u8 = 16;
 /// `+` levels in one filter.
@@ -63,5 +67,32 @@ impl Default for Limits {
             topic_levels_max: TOPIC_LEVELS_CEILING,
             filter_plus_max: FILTER_PLUS_CEILING,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{Call, Frame, History, PublishShort, Request};
+
+    /// Longest topic, largest frame in: whatever goes out stays within the extra.
+    #[test]
+    fn no_delivery_outgrows_its_publish_by_more_than_the_extra() {
+        let topic = [b'a'; TOPIC_BYTES_CEILING as usize];
+        let (headers, payload) = (&[1; 100][..], &[2; 100][..]);
+        let publish = Frame::from(PublishShort { ack: crate::frame::AckLevel::None, short_id: 0, headers, payload });
+        let history = Frame::from(History {
+            subscription: 0,
+            sequence: 0,
+            position: 0,
+            time_us: 0,
+            topic: &topic,
+            headers,
+            payload,
+        });
+        assert!(history.length() <= publish.length() + DELIVERY_BYTES_EXTRA as usize);
+        let request = Frame::from(Request { correlation: 0, deadline_ms: 0, topic: &topic, headers, payload });
+        let call = Frame::from(Call { subscription: 0, handle: 0, deadline_ms: 0, topic: &topic, headers, payload });
+        assert!(call.length() <= request.length() + DELIVERY_BYTES_EXTRA as usize);
     }
 }

@@ -98,7 +98,7 @@ impl<'a> Body<'a> for Welcome<'a> {
 
     fn write(&self, sink: &mut impl Sink) {
         sink.u8(self.version);
-        sink.u8(u8::from(self.open) * WELCOME_OPEN | u8::from(self.draining) * WELCOME_DRAINING);
+        sink.u8((u8::from(self.open) * WELCOME_OPEN) | (u8::from(self.draining) * WELCOME_DRAINING));
         sink.u64(self.connection_id);
         sink.u64(self.server_time_us);
         sink.u32(self.keep_alive_ms);

@@ -157,7 +157,7 @@ impl<'a> Body<'a> for Subscribe<'a> {
     fn write(&self, sink: &mut impl Sink) {
         sink.u32(self.subscription);
         sink.u8(self.policy as u8);
-        sink.u8(u8::from(self.no_echo) * SUBSCRIBE_NO_ECHO | u8::from(self.responder) * SUBSCRIBE_RESPONDER);
+        sink.u8((u8::from(self.no_echo) * SUBSCRIBE_NO_ECHO) | (u8::from(self.responder) * SUBSCRIBE_RESPONDER));
         sink.u16(self.max_rate_hz);
         self.start.write(sink);
         sink.blob(self.filter);
