@@ -1,0 +1,26 @@
+//! What a shard has done, as plain numbers that only its owner touches.
+
+/// Totals since the shard was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Publications admitted.
+    pub messages_in: u64,
+    /// Payload bytes of admitted publications.
+    pub payload_bytes_in: u64,
+    /// Messages placed in out-queues.
+    pub deliveries: u64,
+    /// Messages lost to full queues.
+    pub dropped: u64,
+    /// Messages replaced by newer ones of their topic.
+    pub conflated: u64,
+    /// Commands refused with a code, the connection living on.
+    pub refused: u64,
+    /// Requests admitted.
+    pub requests: u64,
+    /// Requests that ended without a reply.
+    pub requests_failed: u64,
+    /// Replies that came after their request had ended.
+    pub late_replies: u64,
+    /// Connections closed for not reading.
+    pub slow_closed: u64,
+}

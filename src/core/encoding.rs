@@ -1,0 +1,128 @@
+//! The seam that keeps protocols out of the core: what a gateway must be able to render.
+//!
+//! A turn's messages of a topic are rendered once for each encoding that has a subscriber, into one chunk that all
+//! of them are written from. Events concern one session and are rendered for it alone, into the same queue.
+
+use fanwire_wire::Code;
+use fanwire_wire::frame::{AckLevel, Scope};
+
+/// Encodings that one shard can know.
+pub const ENCODINGS_MAX: usize = 8;
+
+/// Names one of the encodings a shard was made with: its index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct EncodingId(pub u8);
+
+/// How the receiver of a delivery knows its topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Address {
+    /// By the id it was told when it subscribed to exactly this topic.
+    Id(u32),
+    /// By name: it matched through a wildcard.
+    Name,
+}
+
+/// One message on its way to subscribers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivery<'a> {
+    /// How the receivers know the topic.
+    pub address: Address,
+    /// The topic's name.
+    pub topic: &'a str,
+    /// The headers block, opaque; empty for none.
+    pub headers: &'a [u8],
+    /// The payload.
+    pub payload: &'a [u8],
+}
+
+/// Something one session is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// A subscription stands.
+    Subscribed {
+        /// The session's own number of it.
+        subscription: u32,
+        /// The topic's id for an exact filter, else 0.
+        topic_id: u32,
+    },
+    /// A subscription is over.
+    Unsubscribed {
+        /// The session's own number of it.
+        subscription: u32,
+    },
+    /// A range of publishes is acknowledged.
+    Acked {
+        /// The first publish number.
+        first: u64,
+        /// How many.
+        count: u32,
+        /// What they have reached.
+        level: AckLevel,
+    },
+    /// A command was refused.
+    Refused {
+        /// What kind of command.
+        scope: Scope,
+        /// Why.
+        code: Code,
+        /// Which one.
+        reference: u64,
+    },
+    /// Messages are missing here.
+    Gap {
+        /// The session's own number of the subscription.
+        subscription: u32,
+        /// Lost to a full queue.
+        dropped: u64,
+        /// Replaced by newer ones.
+        conflated: u64,
+    },
+    /// A message to the picked member of a group.
+    GroupMessage {
+        /// The session's own number of the subscription.
+        subscription: u32,
+        /// The topic's name.
+        topic: &'a str,
+        /// The headers block, opaque; empty for none.
+        headers: &'a [u8],
+        /// The payload.
+        payload: &'a [u8],
+    },
+    /// A request to the picked responder.
+    Call {
+        /// The session's own number of the subscription.
+        subscription: u32,
+        /// What the reply has to name.
+        handle: u64,
+        /// Milliseconds left.
+        deadline_ms: u32,
+        /// The topic's name.
+        topic: &'a str,
+        /// The headers block, opaque; empty for none.
+        headers: &'a [u8],
+        /// The payload.
+        payload: &'a [u8],
+    },
+    /// The end of a request.
+    Response {
+        /// The session's own number of the request.
+        correlation: u32,
+        /// Why there is no reply; `None` with one.
+        code: Option<Code>,
+        /// The headers block, opaque; empty for none.
+        headers: &'a [u8],
+        /// The payload.
+        payload: &'a [u8],
+    },
+}
+
+/// Turns deliveries and events into the bytes of one protocol. Rendering appends and can't fail; a message's bytes
+/// depend on nothing but the message, since they go to everybody.
+pub trait Encoding: Send {
+    /// Appends one message, the same bytes for all its receivers.
+    fn render_message(&self, message: &Delivery<'_>, out: &mut Vec<u8>);
+
+    /// Appends one event of one session. Two gaps of one subscription have the same length, so that a count can be
+    /// raised in place.
+    fn render_event(&self, event: &Event<'_>, out: &mut Vec<u8>);
+}

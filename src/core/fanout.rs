@@ -1,0 +1,314 @@
+//! From one message to everybody who wants it: append now, seal later, once for all.
+//!
+//! ```text
+//!  publish --append--> open chunk of (topic or match set, by id | by name, encoding)     rendered once
+//!                           | turn's end, a full chunk, or a change of subscribers
+//!                           v
+//!                         seal --meet--> each session once, however many of its subscriptions match
+//!                                 |        strictest policy governs, echo if any wants it, by id if an exact one
+//!                                 v
+//!                              deliver --> policy --> the session's queue
+//! ```
+//!
+//! What a message costs does not depend on how many want it; what a subscriber costs does not depend on how many
+//! messages the turn had. Two passes over the subscribers make overlap right without any table: the first lets each
+//! session meet its matches, the second delivers to the sessions met.
+//!
+//! Invariant: who subscribes or unsubscribes finds nothing open that its change concerns, so every message goes to
+//! exactly those who were subscribed when it was admitted.
+
+use crate::arena::{ChunkKey, Key, MatchKey, SessionKey, SubscriptionKey, TopicKey};
+use crate::chunk::Range;
+use crate::encoding::{Address, Delivery, ENCODINGS_MAX};
+use crate::settings::{CHUNK_BYTES_MAX, TURN_BYTES_MAX};
+use crate::shard::Shard;
+use crate::topics::Topic;
+use fanwire_wire::Code;
+use fanwire_wire::frame::Policy;
+use smallvec::SmallVec;
+
+/// The index of an open fan-out in the turn's list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OpenIndex(u32);
+
+impl OpenIndex {
+    pub(crate) const NONE: OpenIndex = OpenIndex(u32::MAX);
+
+    pub(crate) fn is_some(self) -> bool {
+        self != OpenIndex::NONE
+    }
+}
+
+/// Whose messages an open fan-out gathers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// One topic's: its exact subscribers, and what matches it by wildcard.
+    Topic(TopicKey, MatchKey),
+    /// Those of all topics without exact subscribers that the same wildcards match.
+    Set(MatchKey),
+}
+
+/// Chunks that gather the messages of one audience until they are sealed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Open {
+    /// `None` once sealed; the place in the list stays until the turn ends.
+    audience: Option<Audience>,
+    by_id: [ChunkKey; ENCODINGS_MAX],
+    by_name: [ChunkKey; ENCODINGS_MAX],
+}
+
+/// A message on its way in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Incoming<'a> {
+    pub(crate) publisher: SessionKey,
+    pub(crate) headers: &'a [u8],
+    pub(crate) payload: &'a [u8],
+}
+
+impl Shard {
+    /// Renders a message into the open chunks of its audience, once for each encoding that somebody there reads.
+    /// `name` is only needed where the audience is a set.
+    pub(crate) fn append_message(&mut self, audience: Audience, name: &str, message: Incoming<'_>) {
+        let index = self.obtain_open(audience);
+        let (by_id, by_name, topic) = match audience {
+            Audience::Topic(topic, set) => {
+                (self.topics.get(topic).encodings, self.topics.set(set).encodings, Some(topic))
+            }
+            Audience::Set(set) => (0, self.topics.set(set).encodings, None),
+        };
+        let mut largest = 0;
+        if let Some(topic) = topic {
+            let address = Address::Id(Topic::id_of(topic));
+            largest = self.render_to(index, by_id, address, name, message);
+        }
+        largest = largest.max(self.render_to(index, by_name, Address::Name, name, message));
+        if largest >= CHUNK_BYTES_MAX {
+            self.seal(index);
+        }
+    }
+
+    fn render_to(
+        &mut self,
+        index: OpenIndex,
+        mut encodings: u8,
+        address: Address,
+        topic: &str,
+        message: Incoming<'_>,
+    ) -> u32 {
+        let mut largest = 0;
+        while encodings != 0 {
+            let encoding = encodings.trailing_zeros() as usize;
+            encodings &= encodings - 1;
+            let open = &mut self.opens[index.0 as usize];
+            let slot = match address {
+                Address::Id(_) => &mut open.by_id[encoding],
+                Address::Name => &mut open.by_name[encoding],
+            };
+            if !slot.is_some() {
+                *slot = self.chunks.acquire();
+            }
+            let chunk = self.chunks.get_mut(*slot);
+            let begin = chunk.length();
+            let delivery = Delivery { address, topic, headers: message.headers, payload: message.payload };
+            self.encodings[encoding].render_message(&delivery, &mut chunk.bytes);
+            chunk.note_message(message.publisher.index() as u32, begin);
+            let end = chunk.length();
+            self.rendered_bytes += end - begin;
+            largest = largest.max(end);
+        }
+        largest
+    }
+
+    fn obtain_open(&mut self, audience: Audience) -> OpenIndex {
+        let found = match audience {
+            Audience::Topic(topic, _) => self.topics.get(topic).open,
+            Audience::Set(set) => self.topics.set(set).open,
+        };
+        if found.is_some() {
+            // A topic's matches change only after everything open was sealed.
+            debug_assert_eq!(self.opens[found.0 as usize].audience, Some(audience));
+            return found;
+        }
+        let index = OpenIndex(self.opens.len() as u32);
+        self.opens.push(Open {
+            audience: Some(audience),
+            by_id: [ChunkKey::NONE; ENCODINGS_MAX],
+            by_name: [ChunkKey::NONE; ENCODINGS_MAX],
+        });
+        self.set_open(audience, index);
+        let (Audience::Topic(_, set) | Audience::Set(set)) = audience;
+        self.topics.retain_set(set);
+        index
+    }
+
+    fn set_open(&mut self, audience: Audience, index: OpenIndex) {
+        match audience {
+            Audience::Topic(topic, _) => self.topics.get_mut(topic).open = index,
+            Audience::Set(set) => self.topics.set_mut(set).open = index,
+        }
+    }
+
+    /// Fans out what one topic has gathered, before its subscribers change.
+    pub(crate) fn seal_topic(&mut self, topic: TopicKey) {
+        let open = self.topics.get(topic).open;
+        if open.is_some() {
+            self.seal(open);
+        }
+    }
+
+    /// Fans out everything gathered so far.
+    pub(crate) fn seal_all(&mut self) {
+        for index in 0..self.opens.len() {
+            self.seal(OpenIndex(index as u32));
+        }
+        self.opens.clear();
+        if self.opens.capacity() > 65_536 {
+            self.opens = Vec::new();
+        }
+    }
+
+    fn seal(&mut self, index: OpenIndex) {
+        let open = &mut self.opens[index.0 as usize];
+        let Some(audience) = open.audience.take() else {
+            return;
+        };
+        let Open { by_id, by_name, .. } = *open;
+        self.set_open(audience, OpenIndex::NONE);
+        self.meet(audience);
+        let met = std::mem::take(&mut self.met);
+        for session in &met {
+            let Some(state) = self.sessions.get(*session) else { continue };
+            let chunks = if state.meeting.by_id { &by_id } else { &by_name };
+            let chunk = chunks[state.encoding.0 as usize];
+            let topic = match audience {
+                Audience::Topic(topic, _) => topic,
+                Audience::Set(_) => TopicKey::NONE,
+            };
+            self.deliver(*session, chunk, topic);
+        }
+        self.met = met;
+        self.drop_newest_copy();
+        for chunk in by_id.into_iter().chain(by_name).filter(|chunk| chunk.is_some()) {
+            self.chunks.release(chunk);
+            self.sealed.push(chunk);
+        }
+        let (Audience::Topic(_, set) | Audience::Set(set)) = audience;
+        self.topics.release_set(set);
+    }
+
+    /// First pass: each session meets those of its subscriptions that match.
+    fn meet(&mut self, audience: Audience) {
+        self.fanout += 1;
+        self.met.clear();
+        let set = match audience {
+            Audience::Topic(topic, set) => {
+                let mut encodings = 0;
+                for index in 0..self.topics.get(topic).exact.len() {
+                    let subscription = self.topics.get(topic).exact[index];
+                    encodings |= self.meet_one(subscription, true);
+                }
+                self.topics.get_mut(topic).encodings = encodings;
+                set
+            }
+            Audience::Set(set) => set,
+        };
+        for index in 0..self.topics.set(set).matches.subscriptions.len() {
+            let subscription = self.topics.set(set).matches.subscriptions[index];
+            self.meet_one(subscription, false);
+        }
+    }
+
+    /// Returns the bit of the session's encoding.
+    fn meet_one(&mut self, key: SubscriptionKey, by_id: bool) -> u8 {
+        let subscription = &self.subscriptions[key];
+        let session = &mut self.sessions[subscription.session];
+        let meeting = &mut session.meeting;
+        if meeting.fanout != self.fanout {
+            meeting.fanout = self.fanout;
+            meeting.governing = key;
+            meeting.by_id = by_id;
+            meeting.echo = !subscription.no_echo;
+            self.met.push(subscription.session);
+        } else {
+            meeting.echo |= !subscription.no_echo;
+            if subscription.strictness() < self.subscriptions[meeting.governing].strictness() {
+                meeting.governing = key;
+            }
+        }
+        1 << session.encoding.0
+    }
+
+    /// Second pass: one session gets what it has not written itself, as its governing subscription says.
+    fn deliver(&mut self, session: SessionKey, chunk: ChunkKey, topic: TopicKey) {
+        let state = &self.sessions[session];
+        if state.is_doomed || state.is_ended {
+            return;
+        }
+        let subscription = state.meeting.governing;
+        let own = session.index() as u32;
+        let except = (!state.meeting.echo && self.chunks.get(chunk).was_written_by(own)).then_some(own);
+        if self.subscriptions[subscription].policy == Policy::Conflate {
+            self.offer_newest(session, subscription, topic, chunk, except);
+        } else {
+            self.enqueue_all(session, subscription, chunk, except);
+        }
+    }
+
+    /// Queues a whole chunk but for what `except` wrote.
+    pub(crate) fn enqueue_all(
+        &mut self,
+        session: SessionKey,
+        subscription: SubscriptionKey,
+        chunk: ChunkKey,
+        except: Option<u32>,
+    ) {
+        let Some(own) = except else {
+            let whole = self.chunks.get(chunk).whole();
+            self.enqueue_bounded(session, subscription, chunk, whole);
+            return;
+        };
+        let mut ranges = SmallVec::new();
+        self.chunks.get(chunk).without(own, &mut ranges);
+        for range in ranges {
+            self.enqueue_bounded(session, subscription, chunk, range);
+        }
+    }
+
+    /// Queues a range, making room by the subscription's policy. The policy acts for the message that arrives and
+    /// evicts only what waits under the same subscription.
+    pub(crate) fn enqueue_bounded(
+        &mut self,
+        session: SessionKey,
+        subscription: SubscriptionKey,
+        chunk: ChunkKey,
+        range: Range,
+    ) {
+        while !self.has_room(session, range.bytes()) {
+            let policy = self.subscriptions[subscription].policy;
+            match policy {
+                Policy::Disconnect => {
+                    self.counters.slow_closed += 1;
+                    self.counters.dropped += u64::from(range.count);
+                    self.doom(session, Code::SlowConsumer);
+                    return;
+                }
+                Policy::DropOldest | Policy::Conflate if self.drop_oldest(subscription) => {}
+                _ => {
+                    self.note_loss_at_back(subscription, u64::from(range.count), 0);
+                    return;
+                }
+            }
+        }
+        self.enqueue_shared(session, subscription, chunk, range);
+    }
+
+    pub(crate) fn has_room(&self, session: SessionKey, bytes: u32) -> bool {
+        let charged = self.sessions[session].queue.charged_bytes;
+        charged.saturating_add(Shard::charge_of(bytes)) <= self.settings.limits.queue_bytes_max
+    }
+
+    /// Whether so much is rendered that the turn should end its reading and flush.
+    pub fn wants_flush(&self) -> bool {
+        self.rendered_bytes >= TURN_BYTES_MAX
+    }
+}

@@ -1,0 +1,104 @@
+//! The full sweep: everything that is counted or linked, looked at again from scratch. Costs as much as the state is
+//! large, so tests, fuzzing and the simulation call it, and the broker does not.
+
+use crate::arena::{ChunkKey, EntryKey, Key, SessionKey};
+use crate::outbox::Content;
+use crate::shard::Shard;
+use crate::subscription::Place;
+use std::collections::BTreeMap;
+
+impl Shard {
+    /// Checks every invariant between turns.
+    ///
+    /// # Panics
+    /// When one is broken: a bug here.
+    pub fn check_invariants(&self) {
+        assert!(self.opens.is_empty() && self.acking.is_empty(), "between turns nothing is open");
+        let mut references: BTreeMap<ChunkKey, u32> = BTreeMap::new();
+        let mut charged_bytes = 0;
+        let mut entry_count = 0;
+        for (key, _) in self.sessions.iter() {
+            let (entries, bytes) = self.check_queue(key, &mut references);
+            entry_count += entries;
+            charged_bytes += u64::from(bytes);
+        }
+        assert_eq!(entry_count, self.entries.len(), "every entry stands in a queue");
+        assert_eq!(charged_bytes, self.charged_bytes, "the total is the sum");
+        for (_, held) in self.held.iter().filter(|(_, held)| held.chunk.is_some()) {
+            *references.entry(held.chunk).or_default() += 1;
+        }
+        let counted: BTreeMap<ChunkKey, u32> = self.chunks.referenced().collect();
+        assert_eq!(references, counted, "a chunk's references are its users");
+        self.check_subscriptions();
+        self.check_requests();
+    }
+
+    fn check_queue(&self, session: SessionKey, references: &mut BTreeMap<ChunkKey, u32>) -> (usize, u32) {
+        let state = &self.sessions[session];
+        let mut bytes = 0;
+        let mut count = 0;
+        let mut entry = state.queue.front();
+        while entry.is_some() {
+            let item = &self.entries[entry];
+            *references.entry(item.chunk).or_default() += 1;
+            bytes += Shard::charge_of(item.range.bytes());
+            count += 1;
+            assert_eq!(
+                item.subscription.is_some(),
+                !matches!(item.content, Content::Control),
+                "what a policy may drop belongs to a subscription"
+            );
+            if item.subscription.is_some() {
+                assert!(self.subscriptions[item.subscription].session == session, "its own session's");
+            }
+            entry = item.next;
+        }
+        let held = self.held.iter().filter(|(_, held)| held.chunk.is_some());
+        let own = held.filter(|(_, held)| self.subscriptions[held.subscription].session == session);
+        bytes += own.map(|(_, held)| Shard::charge_of(self.chunks.get(held.chunk).length())).sum::<u32>();
+        assert_eq!(bytes, state.queue.charged_bytes, "a queue is charged what it holds");
+        (count, bytes)
+    }
+
+    fn check_subscriptions(&self) {
+        let mut listed = 0;
+        for (key, state) in self.sessions.iter() {
+            assert!(state.subscriptions.is_sorted(), "found by binary search");
+            for (number, subscription) in &state.subscriptions {
+                let found = &self.subscriptions[*subscription];
+                assert!(found.session == key && found.number == *number, "a session lists its own");
+                let at_place = match found.place {
+                    Place::Topic(topic) => self.topics.get(topic).exact.get(found.position as usize).copied(),
+                    Place::Group(group) => self.groups.get(group).members.get(found.position as usize).copied(),
+                    Place::Node(node) => self.filters.subscription_at(node, found.position),
+                };
+                assert_eq!(at_place, Some(*subscription), "a subscription stands where it says");
+                self.check_chain(found.queued_first, found.queued_last);
+            }
+            listed += state.subscriptions.len();
+        }
+        assert_eq!(listed, self.subscriptions.len(), "every subscription is some session's");
+        let members: usize = self.groups.iter().map(|(_, group)| group.members.len()).sum();
+        let exact: usize = self.topics.iter().map(|(_, topic)| topic.exact.len()).sum();
+        assert!(members + exact <= listed, "no place lists a subscription twice");
+    }
+
+    fn check_chain(&self, first: EntryKey, last: EntryKey) {
+        let mut entry = first;
+        let mut reached = EntryKey::NONE;
+        while entry.is_some() {
+            reached = entry;
+            entry = self.entries[entry].next_in_chain();
+        }
+        assert!(reached == last, "a chain ends at its last entry");
+    }
+
+    fn check_requests(&self) {
+        let asked: usize =
+            self.sessions.iter().filter_map(|(_, state)| Some(state.dialogue.as_ref()?.asked.len())).sum();
+        let called: usize =
+            self.sessions.iter().filter_map(|(_, state)| Some(state.dialogue.as_ref()?.called.len())).sum();
+        assert_eq!(asked, self.requests.len(), "every request was asked once");
+        assert_eq!(called, self.requests.len(), "and called once");
+    }
+}

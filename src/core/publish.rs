@@ -1,0 +1,283 @@
+//! Publications: admitted, numbered, routed.
+//!
+//! ```text
+//!  Publish --admit--> short id or name to topic, ack level, headers --route--> open chunk of its audience
+//!             | no                                                       `---> one member of each matching group
+//!             v
+//!          Refused (an asynchronous one for ack level none)
+//! ```
+//!
+//! Acknowledgements of a turn leave together at its end as one range, after everything was fanned out: `routed`
+//! means placed in every out-queue. A refusal in between splits the range.
+
+use crate::arena::{GroupKey, MatchKey, SessionKey, SubscriptionKey, TopicKey};
+use crate::command::Target;
+use crate::encoding::Event;
+use crate::fanout::{Audience, Incoming};
+use crate::filters::Matches;
+use crate::session::{PendingAck, Registered};
+use crate::shard::Shard;
+use crate::subscription::Place;
+use fanwire_wire::frame::{AckLevel, Policy, Scope};
+use fanwire_wire::{Code, TopicName, Violation};
+use smallvec::SmallVec;
+
+/// Groups that one message goes to.
+pub(crate) type GroupKeys = SmallVec<[GroupKey; 4]>;
+
+impl Shard {
+    pub(crate) fn register(&mut self, session: SessionKey, short_id: u16, topic: &[u8]) {
+        if short_id >= self.settings.limits.short_ids_max {
+            return self.refuse(session, Scope::Register, Code::ShortIdOutOfRange, u64::from(short_id));
+        }
+        let new = match TopicName::publishable(topic, &self.settings.limits) {
+            Ok(name) => {
+                let key = self.topics.obtain(name.as_str());
+                self.topics.hold(key);
+                Registered::Topic(key)
+            }
+            Err(code) => {
+                self.refuse(session, Scope::Register, code, u64::from(short_id));
+                Registered::Refused(code)
+            }
+        };
+        let registered = &mut self.sessions[session].registered;
+        let index = usize::from(short_id);
+        if registered.len() <= index {
+            registered.resize(index + 1, Registered::Nothing);
+        }
+        if let Registered::Topic(old) = std::mem::replace(&mut registered[index], new) {
+            self.topics.unhold(old);
+        }
+    }
+
+    pub(crate) fn publish(
+        &mut self,
+        session: SessionKey,
+        target: Target<'_>,
+        ack: AckLevel,
+        headers: &[u8],
+        payload: &[u8],
+    ) -> Result<(), Violation> {
+        let number = self.number_publish(session, ack);
+        match self.admit(session, target, ack, headers)? {
+            Err(code) => self.refuse_publish(session, number, code),
+            Ok(topic) => {
+                self.counters.messages_in += 1;
+                self.counters.payload_bytes_in += payload.len() as u64;
+                self.route(topic, Incoming { publisher: session, headers, payload });
+                if let Some(number) = number {
+                    self.note_acked(session, number);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn number_publish(&mut self, session: SessionKey, ack: AckLevel) -> Option<u64> {
+        (ack != AckLevel::None).then(|| {
+            let state = &mut self.sessions[session];
+            state.publish_number += 1;
+            state.publish_number
+        })
+    }
+
+    /// Whether a publication may enter, and to which topic: the outer error ends the connection, the inner one
+    /// refuses the message.
+    fn admit<'a>(
+        &mut self,
+        session: SessionKey,
+        target: Target<'a>,
+        ack: AckLevel,
+        headers: &[u8],
+    ) -> Result<Result<Routed<'a>, Code>, Violation> {
+        let topic = match target {
+            Target::Short(short_id) if short_id >= self.settings.limits.short_ids_max => Err(Code::ShortIdOutOfRange),
+            Target::Short(short_id) => match self.sessions[session].registered.get(usize::from(short_id)) {
+                Some(Registered::Topic(topic)) => Ok(Routed::Known(*topic)),
+                Some(Registered::Refused(code)) => Err(*code),
+                Some(Registered::Nothing) | None => return Err(Violation(Code::UnknownShortId)),
+            },
+            Target::Name(name) => self.admit_name(name),
+        };
+        Ok(topic.and_then(|topic| {
+            if headers.len() > self.settings.limits.headers_bytes_max as usize {
+                Err(Code::HeadersTooLarge)
+            } else if matches!(ack, AckLevel::Journaled | AckLevel::Durable) {
+                Err(Code::AckLevelUnavailable)
+            } else {
+                Ok(topic)
+            }
+        }))
+    }
+
+    /// A name that is known was checked when it became known.
+    pub(crate) fn admit_name<'a>(&self, name: &'a [u8]) -> Result<Routed<'a>, Code> {
+        if name.first() != Some(&b'$')
+            && let Some(topic) = self.topics.find(name)
+        {
+            return Ok(Routed::Known(topic));
+        }
+        TopicName::publishable(name, &self.settings.limits).map(|name| Routed::Unknown(name.as_str()))
+    }
+
+    fn route(&mut self, topic: Routed<'_>, message: Incoming<'_>) {
+        match topic {
+            Routed::Known(topic) => self.route_known(topic, message),
+            Routed::Unknown(name) => self.route_unknown(name, message),
+        }
+    }
+
+    fn route_known(&mut self, topic: TopicKey, message: Incoming<'_>) {
+        let set = self.matched(topic);
+        let found = self.topics.get(topic);
+        let matches = &self.topics.set(set).matches;
+        let has_groups = !found.groups.is_empty() || !matches.groups.is_empty();
+        let audience = if !found.exact.is_empty() || self.topics.set(set).conflates {
+            Some(Audience::Topic(topic, set))
+        } else {
+            (!matches.subscriptions.is_empty()).then_some(Audience::Set(set))
+        };
+        if audience.is_none() && !has_groups {
+            return;
+        }
+        // The name lives in the table that routing changes, so it is lent out for the while.
+        let name = std::mem::take(&mut self.topics.get_mut(topic).name);
+        if let Some(audience) = audience {
+            self.append_message(audience, &name, message);
+        }
+        if has_groups {
+            let groups = self.groups_of(topic, set);
+            self.deliver_to_groups(&groups, &name, message);
+        }
+        self.topics.get_mut(topic).name = name;
+    }
+
+    /// A topic that nobody subscribes to by name: only wildcards can match.
+    fn route_unknown(&mut self, name: &str, message: Incoming<'_>) {
+        if self.filters.is_empty() {
+            return;
+        }
+        let set = self.match_name(name);
+        if self.topics.set(set).matches.is_empty() {
+            return;
+        }
+        if self.topics.set(set).conflates || self.topics.should_remember(name) {
+            let topic = self.topics.obtain(name);
+            let generation = self.filters.generation(self.topics.get(topic).first_level);
+            self.topics.set_matched(topic, set, generation);
+            return self.route_known(topic, message);
+        }
+        self.topics.retain_set(set);
+        if !self.topics.set(set).matches.subscriptions.is_empty() {
+            self.append_message(Audience::Set(set), name, message);
+        }
+        let groups = GroupKeys::from_slice(&self.topics.set(set).matches.groups);
+        self.deliver_to_groups(&groups, name, message);
+        self.topics.release_set(set);
+    }
+
+    /// What matches a known topic by wildcard, walked again only when filters of its first level have changed.
+    pub(crate) fn matched(&mut self, topic: TopicKey) -> MatchKey {
+        let generation = self.filters.generation(self.topics.get(topic).first_level);
+        if let Some(set) = self.topics.matched(topic, generation) {
+            return set;
+        }
+        let name = std::mem::take(&mut self.topics.get_mut(topic).name);
+        let set = self.match_name(&name);
+        self.topics.get_mut(topic).name = name;
+        self.topics.set_matched(topic, set, generation);
+        set
+    }
+
+    fn match_name(&mut self, name: &str) -> MatchKey {
+        let mut matches = std::mem::take(&mut self.matches);
+        matches.clear();
+        self.filters.collect(name, &mut matches);
+        let Shard { topics, subscriptions, sessions, .. } = self;
+        let set = topics.set_of(&matches, || {
+            let members = matches.subscriptions.iter().map(|key: &SubscriptionKey| &subscriptions[*key]);
+            members.fold((0, false), |(encodings, conflates), member| {
+                (encodings | 1 << sessions[member.session].encoding.0, conflates || member.policy == Policy::Conflate)
+            })
+        });
+        self.matches = matches;
+        set
+    }
+
+    /// Every group, exact ones first, that a topic belongs to.
+    pub(crate) fn groups_of(&self, topic: TopicKey, set: MatchKey) -> GroupKeys {
+        let exact = self.topics.get(topic).groups.iter();
+        exact.chain(&self.topics.set(set).matches.groups).copied().collect()
+    }
+
+    /// The groups of any name, for requests, which are not routed otherwise.
+    pub(crate) fn groups_of_name(&mut self, topic: Routed<'_>) -> GroupKeys {
+        match topic {
+            Routed::Known(topic) => {
+                let set = self.matched(topic);
+                self.groups_of(topic, set)
+            }
+            Routed::Unknown(name) => {
+                let mut matches = Matches::default();
+                self.filters.collect(name, &mut matches);
+                GroupKeys::from_vec(matches.groups)
+            }
+        }
+    }
+
+    fn note_acked(&mut self, session: SessionKey, number: u64) {
+        let pending = &mut self.sessions[session].pending_ack;
+        if pending.count == 0 {
+            *pending = PendingAck { first: number, count: 1 };
+            self.acking.push(session);
+        } else {
+            debug_assert_eq!(pending.first + u64::from(pending.count), number);
+            pending.count += 1;
+        }
+    }
+
+    fn refuse_publish(&mut self, session: SessionKey, number: Option<u64>, code: Code) {
+        match number {
+            None => self.refuse(session, Scope::UnackedPublish, code, 0),
+            Some(number) => {
+                if self.sessions[session].pending_ack.count > 0 {
+                    // The range ends here; what it covers must be in the out-queues before it is told.
+                    self.seal_all();
+                    self.send_ack(session);
+                }
+                self.refuse(session, Scope::Publish, code, number);
+            }
+        }
+    }
+
+    /// Tells the range of publishes that this turn has placed.
+    pub(crate) fn send_ack(&mut self, session: SessionKey) {
+        let PendingAck { first, count } = std::mem::take(&mut self.sessions[session].pending_ack);
+        if count > 0 {
+            self.enqueue_event(session, &Event::Acked { first, count, level: AckLevel::Routed });
+        }
+    }
+
+    /// Takes a subscription out of the list of exact subscribers.
+    pub(crate) fn remove_exact(&mut self, topic: TopicKey, position: u32) {
+        let exact = &mut self.topics.get_mut(topic).exact;
+        exact.swap_remove(position as usize);
+        if let Some(moved) = exact.get(position as usize) {
+            debug_assert_eq!(self.subscriptions[*moved].place, Place::Topic(topic));
+            self.subscriptions[*moved].position = position;
+        }
+        if exact.is_empty() {
+            exact.shrink_to_fit();
+        }
+    }
+}
+
+/// Where an admitted name leads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Routed<'a> {
+    /// A topic of the table.
+    Known(TopicKey),
+    /// A valid name that is not in the table.
+    Unknown(&'a str),
+}

@@ -1,0 +1,117 @@
+//! Sessions: who is there, what they hold, and the queue of what they are to be sent.
+
+use crate::arena::{Key, RequestKey, SessionKey, SubscriptionKey, TopicKey};
+use crate::conflation::HeldList;
+use crate::encoding::EncodingId;
+use crate::outbox::Queue;
+use fanwire_wire::Code;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+
+/// Slices of a queue's front, for one write.
+pub type Slices<'a> = SmallVec<[&'a [u8]; 16]>;
+
+/// Names a session of a shard. The generation makes a name of a session that is gone different from its successor's
+/// in the same slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId {
+    pub(crate) key: SessionKey,
+    pub(crate) generation: u32,
+}
+
+impl SessionId {
+    /// The slot, for tables that stand beside the shard's own.
+    pub fn slot(self) -> usize {
+        self.key.index()
+    }
+}
+
+/// What a short id stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Registered {
+    /// Nothing: a publish by it is a violation.
+    Nothing,
+    /// A topic.
+    Topic(TopicKey),
+    /// Its REGISTER was refused: publishes that were sent behind it share its fate.
+    Refused(Code),
+}
+
+/// Requests of a session that asks or answers.
+#[derive(Default)]
+pub(crate) struct Dialogue {
+    /// By correlation: what this session asked.
+    pub(crate) asked: HashMap<u32, RequestKey, foldhash::quality::FixedState>,
+    /// By handle: what this session has to answer.
+    pub(crate) called: HashMap<u64, RequestKey, foldhash::quality::FixedState>,
+    /// Handles given out so far; the next one is one more.
+    pub(crate) handles: u64,
+}
+
+/// Publishes that are to be acknowledged at the end of the turn.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct PendingAck {
+    pub(crate) first: u64,
+    pub(crate) count: u32,
+}
+
+pub(crate) struct Session {
+    pub(crate) generation: u32,
+    pub(crate) encoding: EncodingId,
+    /// Listed in the shard's dirty list.
+    pub(crate) is_dirty: bool,
+    /// The kernel refused bytes; nothing is sent until the shell says otherwise.
+    pub(crate) is_blocked: bool,
+    /// Ended: it gets no more deliveries, only what was queued.
+    pub(crate) is_ended: bool,
+    /// The shell was told to close it.
+    pub(crate) is_doomed: bool,
+    /// Some subscription of it wants little unsent data in the kernel.
+    pub(crate) wants_freshness: bool,
+    /// By their numbers, sorted.
+    pub(crate) subscriptions: SmallVec<[(u32, SubscriptionKey); 2]>,
+    pub(crate) registered: Vec<Registered>,
+    pub(crate) dialogue: Option<Box<Dialogue>>,
+    pub(crate) queue: Queue,
+    pub(crate) held: HeldList,
+    /// Publishes that asked for an ack, so far.
+    pub(crate) publish_number: u64,
+    pub(crate) pending_ack: PendingAck,
+    /// The fan-out that met this session last, and what it found; see `fanout`.
+    pub(crate) meeting: Meeting,
+}
+
+/// What one fan-out knows of one session.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Meeting {
+    pub(crate) fanout: u64,
+    pub(crate) governing: SubscriptionKey,
+    pub(crate) by_id: bool,
+    pub(crate) echo: bool,
+}
+
+impl Session {
+    pub(crate) fn new(generation: u32, encoding: EncodingId) -> Self {
+        Session {
+            generation,
+            encoding,
+            is_dirty: false,
+            is_blocked: false,
+            is_ended: false,
+            is_doomed: false,
+            wants_freshness: false,
+            subscriptions: SmallVec::new(),
+            registered: Vec::new(),
+            dialogue: None,
+            queue: Queue::EMPTY,
+            held: HeldList::EMPTY,
+            publish_number: 0,
+            pending_ack: PendingAck::default(),
+            meeting: Meeting { fanout: 0, governing: SubscriptionKey::NONE, by_id: false, echo: false },
+        }
+    }
+
+    pub(crate) fn find_subscription(&self, number: u32) -> Result<usize, usize> {
+        self.subscriptions.binary_search_by_key(&number, |(known, _)| *known)
+    }
+}

@@ -1,0 +1,45 @@
+//! What a shard is told when it is made.
+
+use fanwire_wire::Limits;
+
+/// Rendered bytes after which a turn should flush: small enough to stay in the cache, large enough that the writes
+/// do not count.
+pub const TURN_BYTES_MAX: u32 = 256 * 1024;
+/// Bytes after which a topic's open chunk is sealed.
+pub const CHUNK_BYTES_MAX: u32 = 64 * 1024;
+/// Replies and notices may pass `queue_bytes_max` by this much before the connection is closed for not reading them.
+pub const CONTROL_BYTES_RESERVE: u32 = 256 * 1024;
+/// What a place in a queue costs besides its bytes, charged so that a queue of tiny messages is bounded too.
+pub const ENTRY_BYTES: u32 = 40;
+
+/// Bounds and seed of one shard.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// What a connection may do, as WELCOME tells it.
+    pub limits: Limits,
+    /// Bytes in all queues of the shard together; the largest queue's connection is closed first.
+    pub queue_bytes_total_max: u64,
+    /// Topics remembered though nobody subscribes to them or has registered them.
+    pub topics_cached_max: u32,
+    /// Keys the hash tables, so that nobody can choose names that collide. Equal seeds give equal runs.
+    pub seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            limits: Limits::default(),
+            queue_bytes_total_max: 256 * 1024 * 1024,
+            topics_cached_max: 65_536,
+            seed: 0,
+        }
+    }
+}
+
+impl Settings {
+    /// The least `queue_bytes_max` that lets a subscriber whose socket takes everything get all that one turn can
+    /// give it: a turn's bytes, one message of the largest size beyond them, and what their entries cost.
+    pub const fn queue_bytes_min(frame_bytes_max: u32) -> u32 {
+        TURN_BYTES_MAX + frame_bytes_max + TURN_BYTES_MAX / 2
+    }
+}

@@ -1,0 +1,399 @@
+//! The shard: one entry for input, one for the end of a turn, one for the flush.
+//!
+//! ```text
+//!  begin_turn(now)        timers fire
+//!    handle(session, command) ...      until the input or the turn's budget ends
+//!  finish_turn()          everything open is fanned out, acks are told, bounds are kept
+//!  take_dirty()           for each: front --> write --> advance, until empty or the socket is full
+//!  take_closures()        sessions that must go, with the code to tell them
+//! ```
+//!
+//! A session's life: `open_session`, commands, `end_session` (it wants and gets nothing new, but what was queued is
+//! still flushed), `remove_session`.
+
+use crate::arena::{Arena, ChunkKey, HeldKey, Key, RequestKey, SessionKey, SubscriptionKey};
+use crate::chunk::{Chunks, Range};
+use crate::command::Command;
+use crate::conflation::HeldValues;
+use crate::counters::Counters;
+use crate::encoding::{ENCODINGS_MAX, Encoding, EncodingId, Event};
+use crate::fanout::Open;
+use crate::filters::{Filters, Matches};
+use crate::groups::Groups;
+use crate::outbox::{Content, Entries};
+use crate::requests::{Question, Request};
+use crate::session::{Registered, Session, SessionId, Slices};
+use crate::settings::Settings;
+use crate::subscription::Subscription;
+use crate::time::Time;
+use crate::topics::Topics;
+use crate::wheel::Wheel;
+use fanwire_wire::frame::Scope;
+use fanwire_wire::{Code, Violation};
+
+/// A session that the shell has to close.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closure {
+    /// Which one.
+    pub session: SessionId,
+    /// What to tell it.
+    pub code: Code,
+}
+
+/// What a timer is for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Timer {
+    /// A request's deadline.
+    Deadline(RequestKey),
+    /// The interval of a `max_rate`.
+    Pace(HeldKey),
+}
+
+/// The broker's state for the sessions of one reactor.
+pub struct Shard {
+    pub(crate) settings: Settings,
+    pub(crate) encodings: Vec<Box<dyn Encoding>>,
+    pub(crate) now: Time,
+    pub(crate) sessions: Arena<SessionKey, Session>,
+    generation: u32,
+    pub(crate) subscriptions: Arena<SubscriptionKey, Subscription>,
+    pub(crate) topics: Topics,
+    pub(crate) filters: Filters,
+    pub(crate) groups: Groups,
+    pub(crate) requests: Arena<RequestKey, Request>,
+    pub(crate) chunks: Chunks,
+    pub(crate) entries: Entries,
+    pub(crate) held: HeldValues,
+    pub(crate) wheel: Wheel<Timer>,
+    pub(crate) counters: Counters,
+    /// All queues together, as `charge` counts.
+    pub(crate) charged_bytes: u64,
+
+    /// The turn's state: what is open, rendered, owed.
+    pub(crate) opens: Vec<Open>,
+    pub(crate) rendered_bytes: u32,
+    pub(crate) acking: Vec<SessionKey>,
+    /// Chunks sealed in the last turn, to be trimmed where they outlive it.
+    pub(crate) sealed: Vec<ChunkKey>,
+    /// Counts fan-outs, so that each session is met once in each.
+    pub(crate) fanout: u64,
+
+    /// For the shell.
+    dirty: Vec<SessionId>,
+    closures: Vec<Closure>,
+    pub(crate) freshness: Vec<SessionId>,
+
+    /// Buffers that keep their memory between uses.
+    pub(crate) met: Vec<SessionKey>,
+    pub(crate) matches: Matches,
+    pub(crate) newest_copy: Option<(ChunkKey, Range, ChunkKey)>,
+    due: Vec<Timer>,
+}
+
+impl Shard {
+    /// A shard without sessions.
+    ///
+    /// # Panics
+    /// When there are more than 8 encodings, or `queue_bytes_max` is below what a turn may produce
+    /// ([`Settings::queue_bytes_min`]).
+    pub fn new(settings: Settings, encodings: Vec<Box<dyn Encoding>>, now: Time) -> Self {
+        assert!(encodings.len() <= ENCODINGS_MAX, "a shard knows at most {ENCODINGS_MAX} encodings");
+        let least = Settings::queue_bytes_min(settings.limits.frame_bytes_max);
+        assert!(settings.limits.queue_bytes_max >= least, "queue_bytes_max must be at least {least}");
+        Shard {
+            settings,
+            encodings,
+            now,
+            sessions: Arena::new(),
+            generation: 0,
+            subscriptions: Arena::new(),
+            topics: Topics::new(settings.seed, settings.topics_cached_max),
+            filters: Filters::new(settings.seed),
+            groups: Groups::new(settings.seed),
+            requests: Arena::new(),
+            chunks: Chunks::default(),
+            entries: Arena::new(),
+            held: HeldValues::new(settings.seed),
+            wheel: Wheel::new(now),
+            counters: Counters::default(),
+            charged_bytes: 0,
+            opens: Vec::new(),
+            rendered_bytes: 0,
+            acking: Vec::new(),
+            sealed: Vec::new(),
+            fanout: 0,
+            dirty: Vec::new(),
+            closures: Vec::new(),
+            freshness: Vec::new(),
+            met: Vec::new(),
+            matches: Matches::default(),
+            newest_copy: None,
+            due: Vec::new(),
+        }
+    }
+
+    /// Begins a turn: moves the shard's clock and fires what is due.
+    pub fn begin_turn(&mut self, now: Time) {
+        debug_assert!(self.opens.is_empty() && self.acking.is_empty(), "the last turn was finished");
+        self.now = self.now.max(now);
+        for chunk in self.sealed.drain(..) {
+            self.chunks.trim(chunk);
+        }
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.expire(self.now, &mut due);
+        for timer in due.drain(..) {
+            match timer {
+                Timer::Deadline(request) => self.expire_request(request),
+                Timer::Pace(held) => self.end_pace(held),
+            }
+        }
+        self.due = due;
+    }
+
+    /// Adds a session that is to be sent one of the shard's encodings.
+    pub fn open_session(&mut self, encoding: EncodingId) -> SessionId {
+        assert!((encoding.0 as usize) < self.encodings.len(), "encodings are those the shard was made with");
+        self.generation = self.generation.wrapping_add(1);
+        let key = self.sessions.insert(Session::new(self.generation, encoding));
+        SessionId { key, generation: self.generation }
+    }
+
+    /// Executes one command. An error means that the peer broke the protocol and has to go.
+    ///
+    /// # Panics
+    /// When the session is not there or has ended: the caller's mistake, like every wrong [`SessionId`] below.
+    pub fn handle(&mut self, session: SessionId, command: &Command<'_>) -> Result<(), Violation> {
+        let key = self.key_of(session);
+        assert!(!self.sessions[key].is_ended, "a session that has ended commands nothing");
+        match *command {
+            Command::Register { short_id, topic } => {
+                self.register(key, short_id, topic);
+                Ok(())
+            }
+            Command::Publish { target, ack, headers, payload } => self.publish(key, target, ack, headers, payload),
+            Command::Subscribe(ref wish) => self.subscribe(key, wish),
+            Command::Unsubscribe { subscription } => {
+                self.unsubscribe(key, subscription);
+                Ok(())
+            }
+            Command::Request { correlation, deadline_ms, topic, headers, payload } => {
+                self.request(key, &Question { correlation, deadline_ms, topic, headers, payload })
+            }
+            Command::Reply { handle, headers, payload } => self.reply(key, handle, headers, payload),
+        }
+    }
+
+    /// Appends bytes of the session's own protocol to its queue: greetings, pongs, farewells.
+    pub fn send(&mut self, session: SessionId, render: impl FnOnce(&mut Vec<u8>)) {
+        let key = self.key_of(session);
+        self.enqueue_own(key, SubscriptionKey::NONE, Content::Control, |_, out| render(out));
+        let bound = self.settings.limits.queue_bytes_max.saturating_add(crate::settings::CONTROL_BYTES_RESERVE);
+        if self.sessions[key].queue.charged_bytes > bound {
+            self.doom(key, Code::QueueOverflow);
+        }
+    }
+
+    /// Ends the turn's input: everything open is fanned out, acknowledgements are told, bounds are kept.
+    pub fn finish_turn(&mut self) {
+        self.seal_all();
+        let mut acking = std::mem::take(&mut self.acking);
+        for session in acking.drain(..) {
+            if self.sessions.get(session).is_some() {
+                self.send_ack(session);
+            }
+        }
+        self.acking = acking;
+        self.close_largest();
+        self.topics.forget_surplus();
+        self.rendered_bytes = 0;
+    }
+
+    /// Moves the sessions that have something to send to `dirty`, each once.
+    pub fn take_dirty(&mut self, dirty: &mut Vec<SessionId>) {
+        for session in &self.dirty {
+            if let Some(state) = self.sessions.get_mut(session.key)
+                && state.generation == session.generation
+            {
+                state.is_dirty = false;
+                dirty.push(*session);
+            }
+        }
+        self.dirty.clear();
+    }
+
+    /// Whether some session has something to send.
+    pub const fn has_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Moves the sessions that have to be closed to `closures`, each once.
+    pub fn take_closures(&mut self, closures: &mut Vec<Closure>) {
+        closures.append(&mut self.closures);
+    }
+
+    /// Moves the sessions whose sockets should hold little unsent data to `sessions`, each once.
+    pub fn take_fresh(&mut self, sessions: &mut Vec<SessionId>) {
+        sessions.append(&mut self.freshness);
+    }
+
+    /// The bytes to write next to a session's socket, in order; nothing when its queue is empty.
+    pub fn front<'a>(&'a self, session: SessionId, slices: &mut Slices<'a>) {
+        self.collect_front(self.key_of(session), slices);
+    }
+
+    /// Tells that bytes of `front` were written, and whether the socket refused more. Once it takes everything,
+    /// values that waited for room follow: look at `front` again.
+    pub fn advance(&mut self, session: SessionId, sent_bytes: usize, is_blocked: bool) {
+        let key = self.key_of(session);
+        self.take_sent(key, sent_bytes);
+        self.sessions[key].is_blocked = is_blocked;
+        if !is_blocked && self.sessions[key].queue.is_empty() {
+            self.release_waiting(key);
+        }
+    }
+
+    /// Lists a session as dirty again: its socket takes bytes once more, or a turn's budget ended its flush.
+    pub fn mark_writable(&mut self, session: SessionId) {
+        let key = self.key_of(session);
+        self.sessions[key].is_blocked = false;
+        if self.sessions[key].queue.is_empty() {
+            self.release_waiting(key);
+        } else {
+            self.mark_dirty(key);
+        }
+    }
+
+    /// Whether nothing waits to be sent to a session.
+    pub fn is_flushed(&self, session: SessionId) -> bool {
+        self.sessions[self.key_of(session)].queue.is_empty()
+    }
+
+    /// Ends a session's part: its subscriptions and requests are over, what was queued is still to be flushed. A
+    /// session that is closed for its slowness is not even sent that, but for the frame that has begun.
+    pub fn end_session(&mut self, session: SessionId) {
+        let key = self.key_of(session);
+        if self.sessions[key].is_ended {
+            return;
+        }
+        if self.sessions[key].pending_ack.count > 0 {
+            self.seal_all();
+            self.send_ack(key);
+        }
+        for (_, subscription) in std::mem::take(&mut self.sessions[key].subscriptions) {
+            self.detach(subscription);
+            self.end_held(key, subscription, false);
+            self.detach_chain(subscription);
+            self.subscriptions.remove(subscription);
+        }
+        for registered in std::mem::take(&mut self.sessions[key].registered) {
+            if let Registered::Topic(topic) = registered {
+                self.topics.unhold(topic);
+            }
+        }
+        self.end_dialogue(key);
+        self.sessions[key].is_ended = true;
+        if self.sessions[key].is_doomed {
+            self.discard_queue(key);
+        }
+    }
+
+    /// Forgets a session and what it was not sent.
+    pub fn remove_session(&mut self, session: SessionId) {
+        self.end_session(session);
+        let key = self.key_of(session);
+        // What it published this turn names it by its slot, which is free from here on.
+        self.seal_all();
+        self.take_everything(key);
+        assert!(self.sessions[key].queue.charged_bytes == 0, "an empty queue is charged nothing");
+        self.sessions.remove(key);
+    }
+
+    /// When `begin_turn` has something to do next.
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.wheel.next_deadline()
+    }
+
+    /// Totals since the shard was made.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Bytes that all queues are charged with.
+    pub const fn queue_bytes_total(&self) -> u64 {
+        self.charged_bytes
+    }
+
+    /// Bytes that one session's queue is charged with.
+    pub fn queue_bytes(&self, session: SessionId) -> u32 {
+        self.sessions[self.key_of(session)].queue.charged_bytes
+    }
+
+    /// How many sessions are there.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// How many topics are known, held or remembered.
+    pub fn topic_count(&self) -> usize {
+        self.topics.len()
+    }
+
+    /// Whether nobody waits for anything: no queue, no value held, no request in flight.
+    pub fn is_at_rest(&self) -> bool {
+        self.charged_bytes == 0 && self.requests.len() == 0 && self.entries.len() == 0
+    }
+
+    fn key_of(&self, session: SessionId) -> SessionKey {
+        let state = self.sessions.get(session.key);
+        assert!(state.is_some_and(|state| state.generation == session.generation), "the session is there");
+        session.key
+    }
+
+    pub(crate) fn mark_dirty(&mut self, key: SessionKey) {
+        let state = &mut self.sessions[key];
+        if !state.is_dirty {
+            state.is_dirty = true;
+            self.dirty.push(SessionId { key, generation: state.generation });
+        }
+    }
+
+    /// Asks the shell, once, to close a session.
+    pub(crate) fn doom(&mut self, key: SessionKey, code: Code) {
+        let state = &mut self.sessions[key];
+        if !state.is_doomed {
+            state.is_doomed = true;
+            self.closures.push(Closure { session: SessionId { key, generation: state.generation }, code });
+        }
+    }
+
+    pub(crate) fn refuse(&mut self, session: SessionKey, scope: Scope, code: Code, reference: u64) {
+        self.counters.refused += 1;
+        self.enqueue_event(session, &Event::Refused { scope, code, reference });
+    }
+
+    /// While all queues together are beyond their bound, the largest one's session goes.
+    fn close_largest(&mut self) {
+        while self.charged_bytes > self.settings.queue_bytes_total_max {
+            let alive = self.sessions.iter().filter(|(_, state)| !state.is_doomed && !state.is_ended);
+            let Some((key, _)) = alive.max_by_key(|(_, state)| state.queue.charged_bytes) else {
+                return;
+            };
+            self.counters.slow_closed += 1;
+            self.doom(key, Code::QueueOverflow);
+            self.discard_queue(key);
+        }
+    }
+
+    fn take_everything(&mut self, key: SessionKey) {
+        loop {
+            let mut slices = Slices::new();
+            self.collect_front(key, &mut slices);
+            let bytes = slices.iter().map(|slice| slice.len()).sum();
+            if bytes == 0 && slices.is_empty() {
+                return;
+            }
+            drop(slices);
+            self.take_sent(key, bytes);
+        }
+    }
+}

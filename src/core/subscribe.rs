@@ -1,0 +1,160 @@
+//! Subscribing and unsubscribing: what is asked is checked, attached where it belongs, and told.
+//!
+//! A subscription stands in one of three places: with its topic (exact), at a node of the filter tree (wildcard), or
+//! among a group's members. Before the change, what its change concerns is fanned out, so that SUBSCRIBED and
+//! UNSUBSCRIBED stand in the queue exactly between what the session gets and what it does not.
+
+use crate::arena::{EntryKey, Key, SessionKey, SubscriptionKey};
+use crate::command::Subscribe;
+use crate::encoding::Event;
+use crate::session::SessionId;
+use crate::shard::Shard;
+use crate::subscription::{Place, Subscription};
+use crate::topics::Topic;
+use fanwire_wire::frame::{Policy, Scope, Start};
+use fanwire_wire::topic::check_group;
+use fanwire_wire::{Code, TopicFilter, Violation};
+
+impl Shard {
+    pub(crate) fn subscribe(&mut self, session: SessionKey, wish: &Subscribe<'_>) -> Result<(), Violation> {
+        let Err(index) = self.sessions[session].find_subscription(wish.subscription) else {
+            return Err(Violation(Code::DuplicateSubscription));
+        };
+        let (filter, group) = match self.check_subscribe(session, wish) {
+            Ok(checked) => checked,
+            Err(code) => {
+                self.refuse(session, Scope::Subscription, code, u64::from(wish.subscription));
+                return Ok(());
+            }
+        };
+        let key = self.subscriptions.next_key();
+        let (place, position) = self.attach(key, filter, group, wish.responder);
+        let inserted = self.subscriptions.insert(Subscription {
+            session,
+            number: wish.subscription,
+            place,
+            position,
+            queued_first: EntryKey::NONE,
+            queued_last: EntryKey::NONE,
+            max_rate_hz: wish.max_rate_hz,
+            policy: wish.policy,
+            no_echo: wish.no_echo,
+        });
+        assert!(inserted == key, "nothing else was inserted meanwhile");
+        self.sessions[session].subscriptions.insert(index, (wish.subscription, key));
+        if matches!(wish.policy, Policy::Conflate | Policy::DropOldest) {
+            self.want_freshness(session);
+        }
+        let topic_id = match place {
+            Place::Topic(topic) => {
+                self.topics.get_mut(topic).encodings |= 1 << self.sessions[session].encoding.0;
+                Topic::id_of(topic)
+            }
+            Place::Node(_) | Place::Group(_) => 0,
+        };
+        self.enqueue_event(session, &Event::Subscribed { subscription: wish.subscription, topic_id });
+        Ok(())
+    }
+
+    fn check_subscribe<'a>(
+        &self,
+        session: SessionKey,
+        wish: &Subscribe<'a>,
+    ) -> Result<(TopicFilter<'a>, Option<&'a str>), Code> {
+        let limits = &self.settings.limits;
+        if self.sessions[session].subscriptions.len() >= limits.subscriptions_max as usize {
+            return Err(Code::TooManySubscriptions);
+        }
+        let filter = TopicFilter::new(wish.filter, limits)?;
+        let group = if wish.group.is_empty() { None } else { Some(check_group(wish.group)?) };
+        if wish.responder && group.is_none() {
+            return Err(Code::InvalidGroup);
+        }
+        if wish.policy == Policy::CatchUp || (wish.policy == Policy::Conflate && group.is_some()) {
+            return Err(Code::PolicyUnavailable);
+        }
+        if wish.max_rate_hz > 0 && wish.policy != Policy::Conflate {
+            return Err(Code::RateUnavailable);
+        }
+        if wish.start != Start::Live {
+            return Err(Code::StartUnavailable);
+        }
+        Ok((filter, group))
+    }
+
+    /// Puts a subscription where it will be found, and returns where.
+    fn attach(
+        &mut self,
+        key: SubscriptionKey,
+        filter: TopicFilter<'_>,
+        group: Option<&str>,
+        responder: bool,
+    ) -> (Place, u32) {
+        if let Some(group) = group {
+            let (group, position) = self.join_group(key, filter, group, responder);
+            return (Place::Group(group), position);
+        }
+        if !filter.is_exact() {
+            self.prepare_wildcard_change();
+            let node = self.filters.obtain(filter.as_str());
+            return (Place::Node(node), self.filters.add_subscription(node, key));
+        }
+        let topic = self.topics.obtain(filter.as_str());
+        // Without exact subscribers its messages may stand in a chunk that other topics share.
+        if self.topics.get(topic).exact.is_empty() {
+            self.seal_all();
+        } else {
+            self.seal_topic(topic);
+        }
+        self.topics.hold(topic);
+        let exact = &mut self.topics.get_mut(topic).exact;
+        exact.push(key);
+        (Place::Topic(topic), (exact.len() - 1) as u32)
+    }
+
+    pub(crate) fn unsubscribe(&mut self, session: SessionKey, number: u32) {
+        let Ok(index) = self.sessions[session].find_subscription(number) else {
+            return self.refuse(session, Scope::Subscription, Code::UnknownSubscription, u64::from(number));
+        };
+        let (_, key) = self.sessions[session].subscriptions.remove(index);
+        self.detach(key);
+        self.end_held(session, key, true);
+        self.detach_chain(key);
+        self.subscriptions.remove(key);
+        self.enqueue_event(session, &Event::Unsubscribed { subscription: number });
+    }
+
+    /// Takes a subscription out of its place; what was published before is fanned out first.
+    pub(crate) fn detach(&mut self, key: SubscriptionKey) {
+        let Subscription { place, position, .. } = self.subscriptions[key];
+        match place {
+            Place::Topic(topic) => {
+                self.seal_topic(topic);
+                self.remove_exact(topic, position);
+                self.topics.unhold(topic);
+            }
+            Place::Node(node) => {
+                self.prepare_wildcard_change();
+                if let Some(moved) = self.filters.remove_subscription(node, position) {
+                    self.subscriptions[moved].position = position;
+                }
+            }
+            Place::Group(group) => self.leave_group(group, position),
+        }
+    }
+
+    /// Anything open may concern a wildcard, and no topic may join a set made before its change.
+    pub(crate) fn prepare_wildcard_change(&mut self) {
+        self.seal_all();
+        self.topics.close_sets();
+    }
+
+    /// Tells the shell, once, that a socket should not hide much unsent data in the kernel.
+    fn want_freshness(&mut self, session: SessionKey) {
+        let state = &mut self.sessions[session];
+        if !state.wants_freshness {
+            state.wants_freshness = true;
+            self.freshness.push(SessionId { key: session, generation: state.generation });
+        }
+    }
+}

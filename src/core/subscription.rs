@@ -1,0 +1,39 @@
+//! A subscription of a local session: what it asked for, where it stands, and what waits under it.
+
+use crate::arena::{EntryKey, GroupKey, NodeKey, SessionKey, TopicKey};
+use fanwire_wire::frame::Policy;
+
+/// Where a subscription is attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In a topic's list of exact subscriptions.
+    Topic(TopicKey),
+    /// At a node of the filter tree.
+    Node(NodeKey),
+    /// Among a group's members.
+    Group(GroupKey),
+}
+
+pub(crate) struct Subscription {
+    pub(crate) session: SessionKey,
+    /// The number the session knows it by.
+    pub(crate) number: u32,
+    pub(crate) place: Place,
+    /// Its index in the list of its place.
+    pub(crate) position: u32,
+    /// Its entries in the session's queue, oldest first.
+    pub(crate) queued_first: EntryKey,
+    pub(crate) queued_last: EntryKey,
+    pub(crate) max_rate_hz: u16,
+    pub(crate) policy: Policy,
+    pub(crate) no_echo: bool,
+}
+
+impl Subscription {
+    /// Orders subscriptions that share a delivery: the smallest governs. Among conflating ones that is the one that
+    /// lets most through, and no bound lets through more than any.
+    pub(crate) fn strictness(&self) -> (Policy, u16) {
+        let rate = if self.max_rate_hz == 0 { u16::MAX } else { self.max_rate_hz - 1 };
+        (self.policy, u16::MAX - rate)
+    }
+}

@@ -1,0 +1,331 @@
+//! The topics known here, and who wants each.
+//!
+//! ```text
+//!  by name --> Topic "room/7"  exact: [sub, sub, ...]        edited in place by SUBSCRIBE and UNSUBSCRIBE
+//!                              matched --> MatchSet [sub]    wildcards; one set for all topics that have the same
+//!  by name --> Topic "log/a"   exact: []
+//!                              matched --> MatchSet [sub]    (the same one)
+//! ```
+//!
+//! A topic is held while somebody subscribes to it by name, has registered it, or keeps a value of it; otherwise it
+//! is only remembered, so that the next publish need not walk the filters. What is remembered is bounded, and a topic
+//! must be seen twice before it displaces another: a flood of unique names passes by.
+//!
+//! Topics without exact subscribers that match the same wildcards share one open chunk: a million topics under one
+//! `#` subscriber cost it one write a turn, like a single topic.
+
+use crate::arena::{Arena, GroupKey, Key, MatchKey, SubscriptionKey, TopicKey};
+use crate::fanout::OpenIndex;
+use crate::filters::{FirstLevel, Matches};
+use foldhash::quality::FixedState;
+use hashbrown::HashTable;
+use smallvec::SmallVec;
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
+
+pub(crate) struct Topic {
+    pub(crate) name: Box<str>,
+    /// Exact subscriptions outside groups.
+    pub(crate) exact: SmallVec<[SubscriptionKey; 4]>,
+    /// Groups with exactly this filter.
+    pub(crate) groups: Vec<GroupKey>,
+    /// Encodings of the exact subscribers, a bit each; may keep a bit too many until the next fan-out.
+    pub(crate) encodings: u8,
+    /// What matches by wildcard, valid for `generation`.
+    matched: MatchKey,
+    generation: u32,
+    pub(crate) first_level: FirstLevel,
+    pub(crate) open: OpenIndex,
+    holds: u32,
+    is_remembered: bool,
+    is_recent: bool,
+}
+
+impl Topic {
+    /// What MESSAGE frames call the topic: never 0.
+    pub(crate) fn id_of(key: TopicKey) -> u32 {
+        key.index() as u32 + 1
+    }
+}
+
+/// Wildcard matches that some topics share.
+pub(crate) struct MatchSet {
+    pub(crate) matches: Matches,
+    /// Encodings of the subscribers, a bit each.
+    pub(crate) encodings: u8,
+    /// A subscriber keeps values per topic, so topics can't share a chunk.
+    pub(crate) conflates: bool,
+    pub(crate) open: OpenIndex,
+    references: u32,
+}
+
+pub(crate) struct Topics {
+    topics: Arena<TopicKey, Topic>,
+    by_name: HashTable<TopicKey>,
+    sets: Arena<MatchKey, MatchSet>,
+    /// Sets that further topics may join: those made since the last change of a wildcard.
+    joinable: HashTable<MatchKey>,
+    /// The set of topics that no wildcard matches.
+    empty: MatchKey,
+    hasher: FixedState,
+    /// Topics that nobody holds, the next to go first.
+    remembered: VecDeque<TopicKey>,
+    remembered_max: usize,
+    /// Hashes seen once since it was last cleared.
+    seen_once: Box<[u64]>,
+    seen_count: usize,
+}
+
+impl Topics {
+    pub(crate) fn new(seed: u64, remembered_max: u32) -> Self {
+        let mut sets = Arena::new();
+        let empty = sets.insert(MatchSet {
+            matches: Matches::default(),
+            encodings: 0,
+            conflates: false,
+            open: OpenIndex::NONE,
+            references: 1,
+        });
+        Topics {
+            topics: Arena::new(),
+            by_name: HashTable::new(),
+            sets,
+            joinable: HashTable::new(),
+            empty,
+            hasher: FixedState::with_seed(seed),
+            remembered: VecDeque::new(),
+            remembered_max: remembered_max as usize,
+            seen_once: vec![0; (remembered_max as usize).next_power_of_two().max(64) / 8].into(),
+            seen_count: 0,
+        }
+    }
+
+    pub(crate) fn find(&self, name: &[u8]) -> Option<TopicKey> {
+        let same_name = |key: &TopicKey| self.topics[*key].name.as_bytes() == name;
+        self.by_name.find(self.hasher.hash_one(name), same_name).copied()
+    }
+
+    /// The topic of this name, made if it is not known. The caller holds it or leaves it remembered.
+    pub(crate) fn obtain(&mut self, name: &str) -> TopicKey {
+        if let Some(key) = self.find(name.as_bytes()) {
+            return key;
+        }
+        let key = self.topics.insert(Topic {
+            name: name.into(),
+            exact: SmallVec::new(),
+            groups: Vec::new(),
+            encodings: 0,
+            matched: MatchKey::NONE,
+            generation: 0,
+            first_level: FirstLevel::of(name, &self.hasher),
+            open: OpenIndex::NONE,
+            holds: 0,
+            is_remembered: true,
+            is_recent: false,
+        });
+        self.remembered.push_back(key);
+        let Topics { topics, by_name, hasher, .. } = self;
+        let hash = hasher.hash_one(name.as_bytes());
+        by_name.insert_unique(hash, key, |key| hasher.hash_one(topics[*key].name.as_bytes()));
+        key
+    }
+
+    /// Whether an unknown name should be remembered: there is room, or it was seen before.
+    pub(crate) fn should_remember(&mut self, name: &str) -> bool {
+        if self.remembered.len() < self.remembered_max {
+            return true;
+        }
+        let bits = self.seen_once.len() * 64;
+        let bit = self.hasher.hash_one(name.as_bytes()) as usize % bits;
+        let (word, mask) = (bit / 64, 1 << (bit % 64));
+        if self.seen_once[word] & mask != 0 {
+            return true;
+        }
+        if self.seen_count * 4 >= bits {
+            self.seen_once.fill(0);
+            self.seen_count = 0;
+        }
+        self.seen_once[word] |= mask;
+        self.seen_count += 1;
+        false
+    }
+
+    pub(crate) fn hold(&mut self, key: TopicKey) {
+        self.topics[key].holds += 1;
+    }
+
+    pub(crate) fn unhold(&mut self, key: TopicKey) {
+        let topic = &mut self.topics[key];
+        assert!(topic.holds > 0, "a topic is let go as often as it is held");
+        topic.holds -= 1;
+        if topic.holds == 0 && !topic.is_remembered {
+            topic.is_remembered = true;
+            self.remembered.push_back(key);
+        }
+    }
+
+    /// Forgets topics beyond the bound; only when nothing is open.
+    pub(crate) fn forget_surplus(&mut self) {
+        while self.remembered.len() > self.remembered_max
+            && let Some(key) = self.remembered.pop_front()
+        {
+            let topic = &mut self.topics[key];
+            if topic.holds > 0 {
+                topic.is_remembered = false;
+            } else if std::mem::take(&mut topic.is_recent) {
+                self.remembered.push_back(key);
+            } else {
+                self.forget(key);
+            }
+        }
+        if self.remembered.is_empty() && self.remembered.capacity() > 1_024 {
+            self.remembered = VecDeque::new();
+        }
+    }
+
+    fn forget(&mut self, key: TopicKey) {
+        let topic = self.topics.remove(key);
+        assert!(!topic.open.is_some() && topic.exact.is_empty() && topic.groups.is_empty(), "nobody holds it");
+        if topic.matched.is_some() {
+            self.release_set(topic.matched);
+        }
+        let hash = self.hasher.hash_one(topic.name.as_bytes());
+        let found = self.by_name.find_entry(hash, |known| *known == key);
+        found.expect("every topic is found by its name").remove();
+    }
+
+    /// What matches a topic by wildcard, if that is known for this generation of the filters.
+    pub(crate) fn matched(&mut self, key: TopicKey, generation: u32) -> Option<MatchKey> {
+        let topic = &mut self.topics[key];
+        topic.is_recent = true;
+        (topic.matched.is_some() && topic.generation == generation).then_some(topic.matched)
+    }
+
+    /// Remembers what matches a topic by wildcard.
+    pub(crate) fn set_matched(&mut self, key: TopicKey, set: MatchKey, generation: u32) {
+        self.sets[set].references += 1;
+        let topic = &mut self.topics[key];
+        topic.generation = generation;
+        let old = std::mem::replace(&mut topic.matched, set);
+        if old.is_some() {
+            self.release_set(old);
+        }
+    }
+
+    /// The set with exactly these matches; `describe` tells `(encodings, conflates)` when it has to be made.
+    pub(crate) fn set_of(&mut self, matches: &Matches, describe: impl FnOnce() -> (u8, bool)) -> MatchKey {
+        if matches.is_empty() {
+            return self.empty;
+        }
+        let hash = hash_of(&self.hasher, matches);
+        let Topics { sets, joinable, hasher, .. } = self;
+        if let Some(key) = joinable.find(hash, |key| sets[*key].matches == *matches) {
+            return *key;
+        }
+        let (encodings, conflates) = describe();
+        let set = MatchSet { matches: matches.clone(), encodings, conflates, open: OpenIndex::NONE, references: 0 };
+        let key = sets.insert(set);
+        joinable.insert_unique(hash, key, |key| hash_of(hasher, &sets[*key].matches));
+        key
+    }
+
+    /// After a change of a wildcard no new topic may join an old set: its keys may come to mean others.
+    pub(crate) fn close_sets(&mut self) {
+        debug_assert!(self.joinable.iter().all(|key| self.sets[*key].references > 0), "a set has a user or is gone");
+        self.joinable.clear();
+    }
+
+    pub(crate) fn retain_set(&mut self, key: MatchKey) {
+        self.sets[key].references += 1;
+    }
+
+    pub(crate) fn release_set(&mut self, key: MatchKey) {
+        let set = &mut self.sets[key];
+        set.references -= 1;
+        if set.references == 0 {
+            let set = self.sets.remove(key);
+            let hash = hash_of(&self.hasher, &set.matches);
+            if let Ok(found) = self.joinable.find_entry(hash, |known| *known == key) {
+                found.remove();
+            }
+        }
+    }
+
+    pub(crate) fn set(&self, key: MatchKey) -> &MatchSet {
+        &self.sets[key]
+    }
+
+    pub(crate) fn set_mut(&mut self, key: MatchKey) -> &mut MatchSet {
+        &mut self.sets[key]
+    }
+
+    pub(crate) fn get(&self, key: TopicKey) -> &Topic {
+        &self.topics[key]
+    }
+
+    pub(crate) fn get_mut(&mut self, key: TopicKey) -> &mut Topic {
+        &mut self.topics[key]
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (TopicKey, &Topic)> {
+        self.topics.iter()
+    }
+
+    /// How many topics are known, held or remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.topics.len()
+    }
+}
+
+fn hash_of(hasher: &FixedState, matches: &Matches) -> u64 {
+    hasher.hash_one((&matches.subscriptions, &matches.groups))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_unique_names_does_not_displace_what_is_used() {
+        let mut topics = Topics::new(3, 64);
+        for index in 0..64 {
+            let key = topics.obtain(&format!("used/{index}"));
+            topics.matched(key, 0);
+        }
+        for index in 0..10_000 {
+            let name = format!("flood/{index}");
+            if topics.should_remember(&name) {
+                topics.obtain(&name);
+            }
+            topics.forget_surplus();
+            if index % 16 == 0 {
+                for used in 0..64 {
+                    if let Some(key) = topics.find(format!("used/{used}").as_bytes()) {
+                        topics.matched(key, 0);
+                    }
+                }
+            }
+        }
+        let kept = (0..64).filter(|index| topics.find(format!("used/{index}").as_bytes()).is_some()).count();
+        assert!(kept >= 48, "{kept} of 64 kept");
+        assert!(topics.len() <= 64);
+    }
+
+    #[test]
+    fn a_held_topic_outlives_any_flood() {
+        let mut topics = Topics::new(3, 64);
+        let held = topics.obtain("held");
+        topics.hold(held);
+        for index in 0..1_000 {
+            topics.obtain(&format!("flood/{index}"));
+            topics.forget_surplus();
+        }
+        assert_eq!(topics.find(b"held"), Some(held));
+        topics.unhold(held);
+        for index in 0..1_000 {
+            topics.obtain(&format!("flood/{index}"));
+            topics.forget_surplus();
+        }
+        assert_eq!(topics.find(b"held"), None);
+    }
+}
