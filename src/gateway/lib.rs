@@ -1,0 +1,74 @@
+//! Gateways: each turns one protocol's bytes into commands for the shard, and the shard's events into that
+//! protocol's bytes. They are leaves: the core knows none of them, and they know no socket and no clock.
+//!
+//! ```text
+//!  shell                     gateway                        core
+//!   bytes read  --receive--> frames -> Command --handle-->  Shard
+//!   time        --expire---> keep-alive, deadlines            |
+//!   bytes to write <---------------- render <---------------- Encoding (implemented here)
+//! ```
+//!
+//! The shell owns sockets and buffers and lends everything a gateway needs with each call, the shard included
+//! ([`Context`]); what has to happen to the socket comes back as [`Progress`].
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+pub mod credentials;
+pub mod native;
+mod native_encoding;
+pub mod settings;
+pub mod sniff;
+
+pub use credentials::Credentials;
+pub use native::{Native, Phase};
+pub use native_encoding::NativeEncoding;
+pub use settings::Settings;
+pub use sniff::{Protocol, sniff};
+
+use fanwire_core::{Encoding, EncodingId, Shard, Time};
+use fanwire_wire::Code;
+use fanwire_wire::preface::PREFACE_BYTES;
+
+/// The native encoding's place in [`encodings`].
+pub const NATIVE: EncodingId = EncodingId(0);
+
+/// Every encoding, in the order of their ids: what a shard has to be made with.
+pub fn encodings() -> Vec<Box<dyn Encoding>> {
+    vec![Box::new(NativeEncoding)]
+}
+
+/// What a gateway is lent with each call.
+pub struct Context<'a> {
+    /// The shard of the connection's reactor.
+    pub shard: &'a mut Shard,
+    /// What holds for all connections.
+    pub settings: &'a Settings,
+    /// The turn's time.
+    pub now: Time,
+    /// The wall clock, in microseconds since 1970-01-01 UTC.
+    pub wall_us: u64,
+    /// Names the connection in logs and in WELCOME.
+    pub connection_id: u64,
+    /// Whether the broker is going down.
+    pub is_draining: bool,
+}
+
+/// What the shell has to do after a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing is left: wait for more bytes.
+    Idle,
+    /// A budget ended the work: call again next turn, with or without new bytes.
+    More,
+    /// The connection has to go: flush its session, then close so that the peer can read the last frame.
+    Close(Closing),
+}
+
+/// Why a connection goes, and what is still to be written to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closing {
+    /// What the peer is told.
+    pub code: Code,
+    /// Bytes for a peer that has no session yet; with a session, everything stands in its queue.
+    pub parting: Option<[u8; PREFACE_BYTES]>,
+}

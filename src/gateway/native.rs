@@ -1,0 +1,339 @@
+//! The native protocol's side of a connection: from preface to farewell (protocol.md section 4.4).
+//!
+//! ```text
+//!  Preface --preface valid--> Hello --HELLO admitted--> Open --violation, timeout, closure--> Parted
+//!     | wrong magic or version   | wrong credentials       |
+//!     `-> Parted (8 bytes)       `-> Parted (ERROR)        `-- end of input --> Parted (flush, no frame)
+//! ```
+//!
+//! The session begins with a valid preface, so that everything the peer is told goes one way: through its queue.
+//! Until HELLO it commands nothing. After the connection parted, input is not looked at any more.
+//!
+//! Timeouts are one deadline: of the handshake, then of the frame that is begun, then of the keep-alive, whichever
+//! comes first; the shell asks for it after each call and calls [`Native::expire`] when it has come.
+
+use crate::{Closing, Context, NATIVE, Progress};
+use fanwire_core::{Command, SessionId, Target, Time, command};
+use fanwire_wire::frame::{Frame, Goaway, Hello, Ping, Pong, Refusal, Scope, Welcome};
+use fanwire_wire::limits::HELLO_BYTES_MAX;
+use fanwire_wire::{ClientPreface, Code, Direction, Inbox, ServerPreface, Violation, decode};
+use std::time::Duration;
+
+/// Frames of one connection in one turn; the others wait for the next one.
+const FRAMES_PER_TURN_MAX: u32 = 8_192;
+/// The shortest and the longest keep-alive that is granted, in milliseconds.
+const KEEP_ALIVE_MS: (u32, u32) = (1_000, 3_600_000);
+
+/// How far a connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing valid has come yet.
+    Preface,
+    /// The version is settled.
+    Hello,
+    /// Welcomed.
+    Open,
+    /// Over; only the flush is left.
+    Parted,
+}
+
+/// One native connection.
+#[derive(Debug)]
+pub struct Native {
+    inbox: Inbox,
+    /// The preface as far as it has come.
+    preface: [u8; 8],
+    preface_bytes: u8,
+    version: u8,
+    phase: Phase,
+    /// Whether a PING of ours is unanswered.
+    has_pinged: bool,
+    keep_alive_ms: u32,
+    session: Option<SessionId>,
+    /// When bytes came last; until HELLO, when the connection began.
+    heard: Time,
+    /// When the frame that is incomplete began.
+    frame_begun: Option<Time>,
+}
+
+impl Native {
+    /// A connection that was accepted now.
+    pub fn new(now: Time) -> Self {
+        Native {
+            inbox: Inbox::default(),
+            preface: [0; 8],
+            preface_bytes: 0,
+            version: 0,
+            phase: Phase::Preface,
+            has_pinged: false,
+            keep_alive_ms: 0,
+            session: None,
+            heard: now,
+            frame_begun: None,
+        }
+    }
+
+    /// Takes bytes that were read. All of `input` is used or kept.
+    pub fn receive(&mut self, mut input: &[u8], context: &mut Context<'_>) -> Progress {
+        if self.phase == Phase::Parted {
+            return Progress::Idle;
+        }
+        if self.phase == Phase::Open && !input.is_empty() {
+            self.heard = context.now;
+            self.has_pinged = false;
+        }
+        match self.advance(&mut input, context) {
+            Ok(progress) => progress,
+            Err(Violation(code)) => Progress::Close(self.close(code, context)),
+        }
+    }
+
+    /// Goes on with what was kept when a budget ended the last call.
+    pub fn resume(&mut self, context: &mut Context<'_>) -> Progress {
+        self.receive(&[], context)
+    }
+
+    fn advance(&mut self, input: &mut &[u8], context: &mut Context<'_>) -> Result<Progress, Violation> {
+        if self.phase == Phase::Preface && !self.read_preface(input, context)? {
+            return Ok(Progress::Idle);
+        }
+        for _ in 0..FRAMES_PER_TURN_MAX {
+            let frame_bytes_max = match self.phase {
+                Phase::Open => context.settings.limits.frame_bytes_max,
+                _ => HELLO_BYTES_MAX.min(context.settings.limits.frame_bytes_max),
+            };
+            // The inbox is lent out for the frame's life, so the frame's handler gets the other fields by name.
+            let mut inbox = std::mem::take(&mut self.inbox);
+            let outcome = match inbox.next_frame(input, frame_bytes_max) {
+                Ok(Some(bytes)) => self.execute(bytes, context).map(|()| true),
+                Ok(None) => Ok(false),
+                Err(violation) => Err(violation),
+            };
+            self.inbox = inbox;
+            if !outcome? {
+                self.note_quiet(context.now);
+                return Ok(Progress::Idle);
+            }
+            self.frame_begun = None;
+            if context.shard.wants_flush() {
+                break;
+            }
+        }
+        self.inbox.keep(input);
+        Ok(Progress::More)
+    }
+
+    /// Nothing complete is left: what is held is the beginning of a frame, and its time runs.
+    fn note_quiet(&mut self, now: Time) {
+        if self.inbox.held_bytes() == 0 {
+            self.frame_begun = None;
+            self.inbox.shrink();
+        } else {
+            self.frame_begun.get_or_insert(now);
+        }
+    }
+
+    /// Whether the preface is complete and settled.
+    fn read_preface(&mut self, input: &mut &[u8], context: &mut Context<'_>) -> Result<bool, Violation> {
+        while let Some((byte, rest)) = input.split_first() {
+            let Some(slot) = self.preface.get_mut(usize::from(self.preface_bytes)) else { break };
+            *slot = *byte;
+            self.preface_bytes += 1;
+            *input = rest;
+        }
+        let received = self.preface.get(..usize::from(self.preface_bytes)).unwrap_or_default();
+        let Some(preface) = ClientPreface::decode(received)? else {
+            return Ok(false);
+        };
+        self.version = preface.choose()?;
+        let session = context.shard.open_session(NATIVE);
+        context.shard.send(session, |out| out.extend_from_slice(&ServerPreface::ours(None).encode()));
+        self.session = Some(session);
+        self.phase = Phase::Hello;
+        Ok(true)
+    }
+
+    fn execute(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Result<(), Violation> {
+        let frame = decode(bytes, Direction::ToBroker)?.frame;
+        match (self.phase, self.session) {
+            (Phase::Hello, Some(session)) => match frame {
+                Frame::Hello(hello) => self.welcome(session, &hello, context),
+                _ => Err(Violation(Code::UnexpectedFrame)),
+            },
+            (Phase::Open, Some(session)) => self.command(session, &frame, context),
+            _ => Err(Violation(Code::UnexpectedFrame)),
+        }
+    }
+
+    fn welcome(&mut self, session: SessionId, hello: &Hello<'_>, context: &mut Context<'_>) -> Result<(), Violation> {
+        if !context.settings.credentials.admit(hello.credentials) {
+            return Err(Violation(Code::BadCredentials));
+        }
+        let (least, most) = KEEP_ALIVE_MS;
+        self.keep_alive_ms = if hello.keep_alive_ms == 0 { 0 } else { hello.keep_alive_ms.clamp(least, most) };
+        self.heard = context.now;
+        self.phase = Phase::Open;
+        let welcome = Welcome {
+            version: self.version,
+            open: context.settings.credentials.is_open(),
+            draining: context.is_draining,
+            connection_id: context.connection_id,
+            server_time_us: context.wall_us,
+            keep_alive_ms: self.keep_alive_ms,
+            limits: context.settings.limits,
+            server_name: &context.settings.server_name,
+        };
+        context.shard.send(session, |out| Frame::from(welcome).encode(out));
+        Ok(())
+    }
+
+    fn command(&mut self, session: SessionId, frame: &Frame<'_>, context: &mut Context<'_>) -> Result<(), Violation> {
+        let command = match *frame {
+            Frame::PublishShort(ref publish) => Command::Publish {
+                target: Target::Short(publish.short_id),
+                ack: publish.ack,
+                headers: publish.headers,
+                payload: publish.payload,
+            },
+            Frame::Publish(ref publish) => Command::Publish {
+                target: Target::Name(publish.topic),
+                ack: publish.ack,
+                headers: publish.headers,
+                payload: publish.payload,
+            },
+            Frame::Register(ref register) => Command::Register { short_id: register.short_id, topic: register.topic },
+            Frame::Subscribe(ref wish) => Command::Subscribe(command::Subscribe {
+                subscription: wish.subscription,
+                filter: wish.filter,
+                group: wish.group,
+                policy: wish.policy,
+                no_echo: wish.no_echo,
+                responder: wish.responder,
+                max_rate_hz: wish.max_rate_hz,
+                start: wish.start,
+            }),
+            Frame::Unsubscribe(ref wish) => Command::Unsubscribe { subscription: wish.subscription },
+            Frame::Request(ref request) => Command::Request {
+                correlation: request.correlation,
+                deadline_ms: request.deadline_ms,
+                topic: request.topic,
+                headers: request.headers,
+                payload: request.payload,
+            },
+            Frame::Reply(ref reply) => {
+                Command::Reply { handle: reply.handle, headers: reply.headers, payload: reply.payload }
+            }
+            Frame::Ping(Ping { time }) => {
+                let clock_us = context.wall_us;
+                context.shard.send(session, |out| Frame::from(Pong { time, clock_us }).encode(out));
+                return Ok(());
+            }
+            // That it came is all there is to know.
+            Frame::Pong(_) => return Ok(()),
+            _ => return Err(Violation(Code::UnexpectedFrame)),
+        };
+        context.shard.handle(session, &command)
+    }
+
+    /// When [`Native::expire`] has something to do, if nothing comes before.
+    pub fn next_deadline(&self, settings: &crate::Settings) -> Option<Time> {
+        match self.phase {
+            Phase::Preface | Phase::Hello => Some(self.heard + settings.handshake_time_max),
+            Phase::Open => {
+                let frame = self.frame_begun.map(|begun| begun + settings.frame_time_max);
+                let silence = self.heard + self.keep_alive() * if self.has_pinged { 2 } else { 1 };
+                let keep_alive = (self.keep_alive_ms > 0).then_some(silence);
+                frame.into_iter().chain(keep_alive).min()
+            }
+            Phase::Parted => None,
+        }
+    }
+
+    /// Acts on a deadline that has come; harmless when none has.
+    pub fn expire(&mut self, context: &mut Context<'_>) -> Progress {
+        if self.next_deadline(context.settings).is_none_or(|deadline| deadline > context.now) {
+            return Progress::Idle;
+        }
+        let code = match self.phase {
+            Phase::Preface | Phase::Hello => Code::HandshakeTimeout,
+            _ if self.frame_begun.is_some_and(|begun| begun + context.settings.frame_time_max <= context.now) => {
+                Code::FrameTimeout
+            }
+            _ if self.has_pinged => Code::KeepAliveTimeout,
+            _ => {
+                self.ping(context);
+                return Progress::Idle;
+            }
+        };
+        Progress::Close(self.close(code, context))
+    }
+
+    fn ping(&mut self, context: &mut Context<'_>) {
+        self.has_pinged = true;
+        if let Some(session) = self.session {
+            let time = context.now.as_micros();
+            context.shard.send(session, |out| Frame::from(Ping { time }).encode(out));
+        }
+    }
+
+    const fn keep_alive(&self) -> Duration {
+        Duration::from_millis(self.keep_alive_ms as u64)
+    }
+
+    /// Ends the connection with a code: the session ends, and the code is the last thing the peer is told.
+    pub fn close(&mut self, code: Code, context: &mut Context<'_>) -> Closing {
+        self.phase = Phase::Parted;
+        self.inbox = Inbox::default();
+        let Some(session) = self.session else {
+            return Closing { code, parting: Some(ServerPreface::ours(Some(code)).encode()) };
+        };
+        context.shard.end_session(session);
+        let refusal = Refusal::new(Scope::Connection, code, 0, code.name());
+        context.shard.send(session, |out| Frame::from(refusal).encode(out));
+        Closing { code, parting: None }
+    }
+
+    /// The peer has ended its side: its session ends, and what was queued is still flushed. Returns whether it left
+    /// in the middle of a frame.
+    pub fn depart(&mut self, context: &mut Context<'_>) -> bool {
+        self.phase = Phase::Parted;
+        if let Some(session) = self.session {
+            context.shard.end_session(session);
+        }
+        std::mem::take(&mut self.inbox).held_bytes() > 0
+    }
+
+    /// Tells a welcomed peer that the broker goes down, and when to come back.
+    pub fn go_away(&mut self, reconnect_ms: (u32, u32), context: &mut Context<'_>) {
+        let (Phase::Open, Some(session)) = (self.phase, self.session) else {
+            return;
+        };
+        let goaway = Goaway {
+            code: Code::Draining.number(),
+            reconnect_min_ms: reconnect_ms.0,
+            reconnect_max_ms: reconnect_ms.1,
+            text: Code::Draining.name(),
+        };
+        context.shard.send(session, |out| Frame::from(goaway).encode(out));
+    }
+
+    /// The session, once the preface is settled.
+    pub const fn session(&self) -> Option<SessionId> {
+        self.session
+    }
+
+    /// How far the connection has come.
+    pub const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Bytes of frames that are not complete, or wait for the next turn.
+    pub const fn held_bytes(&self) -> usize {
+        self.inbox.held_bytes()
+    }
+
+    /// The first bytes of a peer that did not get beyond the preface, to guess what it speaks.
+    pub fn first_bytes(&self) -> &[u8] {
+        self.preface.get(..usize::from(self.preface_bytes)).unwrap_or_default()
+    }
+}
