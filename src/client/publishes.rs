@@ -1,0 +1,160 @@
+//! Publishes that asked for an ack, until each is settled: acked, refused, or ended with the connection.
+//!
+//! On the wire they are numbered from 1 on every connection, without the number being written. Towards the caller
+//! they keep counting over reconnects: `id = base + number`.
+//!
+//! Invariant: `window[i]` says whether number `settled_through + 1 + i` is settled; its front is never settled.
+
+use crate::event::{Event, PublishId};
+use fanwire_wire::frame::{Ack, AckLevel};
+use fanwire_wire::{Code, Violation};
+use std::collections::VecDeque;
+
+/// An ack for something that was never sent, or is settled already.
+const WRONG_NUMBER: Violation = Violation(Code::UnexpectedFrame);
+
+#[derive(Debug, Default)]
+pub(crate) struct Publishes {
+    /// Publishes of earlier connections.
+    base: u64,
+    settled_through: u64,
+    window: VecDeque<bool>,
+}
+
+impl Publishes {
+    /// One more was put into the stream.
+    pub(crate) fn sent(&mut self) -> PublishId {
+        self.window.push_back(false);
+        PublishId(self.base + self.last_number())
+    }
+
+    pub(crate) fn acknowledge(&mut self, ack: Ack) -> Result<Event<'static>, Violation> {
+        self.settle(ack.first, u64::from(ack.count))?;
+        // A topic without a journal has no sequence, and a journal's sequences count from 1.
+        let first_sequence =
+            if ack.level == AckLevel::Routed || ack.first_sequence == 0 { None } else { Some(ack.first_sequence) };
+        Ok(Event::Acked { first: PublishId(self.base + ack.first), count: ack.count, level: ack.level, first_sequence })
+    }
+
+    pub(crate) fn refuse(&mut self, number: u64) -> Result<PublishId, Violation> {
+        self.settle(number, 1)?;
+        Ok(PublishId(self.base + number))
+    }
+
+    pub(crate) fn in_flight(&self) -> bool {
+        !self.window.is_empty()
+    }
+
+    /// The connection ended and its last `unsent` acked publishes had not left: tells what became of each that was
+    /// not settled, in ranges.
+    pub(crate) fn end(&mut self, unsent: u64, on_event: &mut dyn FnMut(Event<'_>)) {
+        let sent_through = self.last_number().checked_sub(unsent).expect("what is unsent was numbered");
+        let mut number = self.settled_through + 1;
+        while number <= self.last_number() {
+            if self.is_settled(number) {
+                number += 1;
+                continue;
+            }
+            let left = number <= sent_through;
+            let begin = number;
+            let side_end = if left { sent_through } else { self.last_number() };
+            while number <= side_end && !self.is_settled(number) {
+                number += 1;
+            }
+            let (first, count) = (PublishId(self.base + begin), number - begin);
+            on_event(if left {
+                Event::PublishesUnknown { first, count }
+            } else {
+                Event::PublishesUnsent { first, count }
+            });
+        }
+        self.base += self.last_number();
+        self.settled_through = 0;
+        self.window.clear();
+    }
+
+    fn last_number(&self) -> u64 {
+        self.settled_through + self.window.len() as u64
+    }
+
+    fn is_settled(&self, number: u64) -> bool {
+        self.index(number).is_none_or(|index| self.window[index])
+    }
+
+    fn index(&self, number: u64) -> Option<usize> {
+        usize::try_from(number.checked_sub(self.settled_through + 1)?).ok()
+    }
+
+    fn settle(&mut self, first: u64, count: u64) -> Result<(), Violation> {
+        let begin = self.index(first).ok_or(WRONG_NUMBER)?;
+        let count = usize::try_from(count).map_err(|_| WRONG_NUMBER)?;
+        let end = begin.checked_add(count).filter(|end| *end <= self.window.len()).ok_or(WRONG_NUMBER)?;
+        if self.window.range(begin..end).any(|settled| *settled) {
+            return Err(WRONG_NUMBER);
+        }
+        self.window.range_mut(begin..end).for_each(|settled| *settled = true);
+        while self.window.front() == Some(&true) {
+            self.window.pop_front();
+            self.settled_through += 1;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ack(first: u64, count: u32) -> Ack {
+        Ack { first, count, level: AckLevel::Routed, first_sequence: 0 }
+    }
+
+    fn ended(publishes: &mut Publishes, unsent: u64) -> Vec<(&'static str, u64, u64)> {
+        let mut fates = Vec::new();
+        publishes.end(unsent, &mut |event| match event {
+            Event::PublishesUnknown { first, count } => fates.push(("unknown", first.number(), count)),
+            Event::PublishesUnsent { first, count } => fates.push(("unsent", first.number(), count)),
+            other => panic!("{other:?}"),
+        });
+        fates
+    }
+
+    #[test]
+    fn ranges_settle_in_any_order_and_each_number_once() {
+        let mut publishes = Publishes::default();
+        (1..=10).for_each(|number| assert_eq!(publishes.sent(), PublishId(number)));
+        assert!(publishes.acknowledge(ack(4, 3)).is_ok());
+        assert!(publishes.acknowledge(ack(1, 2)).is_ok());
+        assert_eq!(publishes.refuse(3), Ok(PublishId(3)));
+        assert_eq!(publishes.settled_through, 6);
+        for wrong in [ack(6, 1), ack(1, 1), ack(10, 2), ack(11, 1), ack(5, 4), ack(7, u32::MAX), ack(u64::MAX - 9, 1)] {
+            assert_eq!(publishes.acknowledge(wrong).unwrap_err(), WRONG_NUMBER, "{wrong:?}");
+        }
+        assert!(publishes.acknowledge(ack(7, 4)).is_ok());
+        assert!(!publishes.in_flight());
+        assert_eq!(ended(&mut publishes, 0), []);
+    }
+
+    #[test]
+    fn at_the_end_everything_open_is_unknown_or_unsent_and_ids_count_on() {
+        let mut publishes = Publishes::default();
+        for _ in 1..=10 {
+            publishes.sent();
+        }
+        publishes.acknowledge(ack(2, 1)).unwrap();
+        publishes.acknowledge(ack(5, 2)).unwrap();
+        assert_eq!(
+            ended(&mut publishes, 2),
+            [("unknown", 1, 1), ("unknown", 3, 2), ("unknown", 7, 2), ("unsent", 9, 2)]
+        );
+        assert_eq!(publishes.sent(), PublishId(11));
+        assert!(matches!(publishes.acknowledge(ack(1, 1)), Ok(Event::Acked { first: PublishId(11), count: 1, .. })));
+    }
+
+    #[test]
+    fn the_first_number_of_a_connection_is_one() {
+        let mut publishes = Publishes::default();
+        publishes.sent();
+        assert!(publishes.acknowledge(ack(0, 1)).is_err());
+    }
+}
