@@ -1,0 +1,70 @@
+//! `fanwire serve`: arguments and file to a configuration, a log, a broker, a banner.
+
+use super::Failure;
+use super::banner::{Facts, banner};
+use crate::config::{Config, ConfigError, Flags, Origin};
+use crate::{logging, server};
+use std::io::{Write, stdout};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  fanwire serve                                   loopback, port 7311, nobody has to say who they are
+  fanwire serve --listen 127.0.0.1:0              any free port; the first line but one says which
+  fanwire serve --listen 0.0.0.0:7311 --open      everyone who reaches this machine may connect
+  fanwire serve --config fanwire.toml             everything else: fanwire config default
+
+SIGTERM or Ctrl-C drains: clients are told to come back elsewhere or later, and the broker ends when they have left
+or the drain's deadline has passed. A second one ends it at once.
+FANWIRE_LOG sets the log level, for single modules too: FANWIRE_LOG=warn,fanwire::reactor=debug";
+
+/// Run a broker
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Serve {
+    /// Address and port to listen on [default: 127.0.0.1:7311]
+    ///
+    /// An address that other machines can reach needs a token in the configuration file, or --open.
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    listen: Option<SocketAddr>,
+    /// Reactor threads [default: 1]
+    #[arg(long, value_name = "N")]
+    reactors: Option<u32>,
+    /// A configuration file; flags override what it says
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Let anyone who reaches the address connect, without a token
+    #[arg(long)]
+    open: bool,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let flags = Flags { listen: self.listen, reactors: self.reactors, open: self.open };
+        let config = Config::load(self.config.as_deref(), &flags).map_err(|error| refusal(&error))?;
+        let _log = logging::start(&config.log).map_err(|error| Failure::Run(error.to_string()))?;
+        server::run(&config, |bound| announce(&Facts::new(&config, bound)))
+            .map_err(|error| Failure::Run(error.to_string()))
+    }
+}
+
+/// Says that the broker is ready. Nobody listening there is no reason not to serve.
+fn announce(facts: &Facts) {
+    let mut output = stdout().lock();
+    let _ = output.write_all(banner(facts).as_bytes()).and_then(|()| output.flush());
+}
+
+/// Flags that can't stand are wrong usage; a file that can't is trouble at run time, as `config check` says too.
+fn refusal(error: &ConfigError) -> Failure {
+    let by_flag = error.problems.iter().any(|problem| matches!(problem.origin, Origin::Flag(_)));
+    if by_flag {
+        Failure::Usage(error.to_string())
+    } else {
+        Failure::Run(format!("the configuration is wrong\n{error}"))
+    }
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "an address is an IP address and a port, such as 127.0.0.1:7311 or [::1]:7311".to_owned())
+}

@@ -1,0 +1,265 @@
+//! The configuration: one TOML file, a few flags that override it, and nothing that is not checked.
+//!
+//! ```text
+//!  file --Document (raw: keys, values, lines)--+
+//!                                              +--> Draft (values and where each came from) --rules--> Config
+//!  flags --------------------------------------+
+//!  keys: the registry of every key, its unit, range, default and meaning ----> the default file
+//! ```
+//!
+//! A `Config` that exists is valid: everything behind it asserts instead of checking again. The registry in `keys` is
+//! the only list of keys there is; reading, range checks, the summary and the default file all come from it.
+//!
+//! Whatever is wrong is reported at once, not one error a run, and each problem says where it stands, what is allowed
+//! and what to write instead. No message repeats a token.
+
+mod default_file;
+mod document;
+mod draft;
+mod keys;
+pub mod quantity;
+mod rules;
+#[cfg(test)]
+mod tests;
+mod token;
+
+pub use default_file::default_file;
+pub use draft::Flags;
+pub use token::{NotAToken, Token, Tokens};
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A configuration file longer than this is not one.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The validated configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where to accept connections.
+    pub listen: SocketAddr,
+    /// Reactor threads.
+    pub reactors: u32,
+    /// Whether the operator said that anyone may connect, although the address is not loopback.
+    pub open: bool,
+    /// Who may connect.
+    pub tokens: Tokens,
+    /// What is logged, and how.
+    pub log: Log,
+    /// What one client, and all of them together, may ask of the broker.
+    pub limits: Limits,
+    /// How sockets are set up.
+    pub socket: Socket,
+    /// How the broker goes down.
+    pub drain: Drain,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Log {
+    /// The least important level that is written.
+    pub level: LogLevel,
+    /// For people or for programs.
+    pub format: LogFormat,
+}
+
+/// How important a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Nothing at all.
+    Off,
+    /// The broker can't do what it was asked to.
+    Error,
+    /// Somebody should know: a peer misbehaves, a limit acts.
+    Warn,
+    /// The broker's own life: start, drain, stop.
+    Info,
+    /// Each connection.
+    Debug,
+    /// Each turn.
+    Trace,
+}
+
+/// What a log line looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `Text` on a terminal, `Json` elsewhere.
+    Auto,
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// Bounds. Those of one connection's protocol are announced in WELCOME; the others are the broker's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// What WELCOME announces.
+    pub wire: fanwire_wire::Limits,
+    /// Connections at one time; 0: what the open-file limit allows.
+    pub connections_max: u32,
+    /// Connections of one source address at one time; 0: no bound. Never applied to loopback.
+    pub connections_per_address_max: u32,
+    /// From accept to a complete HELLO.
+    pub handshake_time_max: Duration,
+    /// From the first byte of a frame to its last.
+    pub frame_time_max: Duration,
+    /// Bytes waiting for all connections together.
+    pub queue_bytes_total_max: u64,
+    /// Bytes of unfinished frames of all connections together.
+    pub partial_bytes_total_max: u64,
+    /// Topics whose routes are kept.
+    pub topics_cached_max: u32,
+    /// How long a closing connection may take to read its last frame.
+    pub linger_time_max: Duration,
+}
+
+/// How sockets are set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Socket {
+    /// Silence after which the kernel probes a peer (SO_KEEPALIVE, TCP_KEEPIDLE). Whole seconds count.
+    pub keepalive_idle: Duration,
+    /// Unacknowledged bytes older than this end a connection (TCP_USER_TIMEOUT).
+    pub user_timeout: Duration,
+    /// Unsent bytes that the kernel takes of a connection whose subscriptions conflate or drop the oldest
+    /// (TCP_NOTSENT_LOWAT).
+    pub unsent_low_water: u32,
+}
+
+/// How the broker goes down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drain {
+    /// How long clients have to leave by themselves.
+    pub deadline: Duration,
+    /// Clients are told to come back no earlier than this.
+    pub reconnect_min: Duration,
+    /// Clients are told to come back no later than this: each picks a moment between the two.
+    pub reconnect_max: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7311)),
+            reactors: 1,
+            open: false,
+            tokens: Tokens::default(),
+            log: Log { level: LogLevel::Info, format: LogFormat::Auto },
+            limits: Limits {
+                wire: fanwire_wire::Limits::default(),
+                connections_max: 0,
+                connections_per_address_max: 0,
+                handshake_time_max: Duration::from_secs(5),
+                frame_time_max: Duration::from_secs(10),
+                queue_bytes_total_max: 256 * 1024 * 1024,
+                partial_bytes_total_max: 64 * 1024 * 1024,
+                topics_cached_max: 65_536,
+                linger_time_max: Duration::from_secs(1),
+            },
+            socket: Socket {
+                keepalive_idle: Duration::from_secs(30),
+                user_timeout: Duration::from_secs(60),
+                unsent_low_water: 32 * 1024,
+            },
+            drain: Drain {
+                deadline: Duration::from_secs(10),
+                reconnect_min: Duration::from_millis(100),
+                reconnect_max: Duration::from_secs(5),
+            },
+        }
+    }
+}
+
+impl Config {
+    /// The defaults, overridden by the file, overridden by the flags.
+    pub fn load(file: Option<&Path>, flags: &Flags) -> Result<Config, ConfigError> {
+        match file {
+            None => Config::from_text("", flags).map_err(|problems| ConfigError { file: None, problems }),
+            Some(path) => read(path)
+                .and_then(|text| Config::from_text(&text, flags))
+                .map_err(|problems| ConfigError { file: Some(path.to_owned()), problems }),
+        }
+    }
+
+    /// The defaults, overridden by the text of a file, overridden by the flags.
+    pub fn from_text(text: &str, flags: &Flags) -> Result<Config, Vec<Problem>> {
+        let mut draft = draft::Draft::default();
+        draft.read(text);
+        draft.override_with(flags);
+        rules::settle(draft)
+    }
+
+    /// The keys whose value is not the default, as `key = value (default ...)`.
+    pub fn changes(&self) -> Vec<String> {
+        let default = Config::default();
+        let values = keys::KEYS.iter().map(|key| (key, key.kind.print(self), key.kind.print(&default)));
+        values
+            .filter(|(_, value, usual)| value != usual)
+            .map(|(key, value, usual)| format!("{} = {value} (default {usual})", key.path()))
+            .collect()
+    }
+}
+
+/// Everything that is wrong with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The file, when there is one.
+    pub file: Option<PathBuf>,
+    /// What is wrong, in the order of the file; never empty.
+    pub problems: Vec<Problem>,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where the value came from.
+    pub origin: Origin,
+    /// What is wrong with it, what is allowed, what to write instead.
+    pub message: String,
+}
+
+/// Where a value came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// The file as a whole, or a default.
+    File,
+    /// A line of the file, from 1.
+    Line(usize),
+    /// A flag of the command line, with its dashes.
+    Flag(&'static str),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                writeln!(formatter)?;
+            }
+            match (problem.origin, &self.file) {
+                (Origin::Flag(flag), _) => write!(formatter, "{flag}: ")?,
+                (Origin::Line(line), Some(file)) => write!(formatter, "{}:{line}: ", file.display())?,
+                (Origin::Line(line), None) => write!(formatter, "line {line}: ")?,
+                (Origin::File, Some(file)) => write!(formatter, "{}: ", file.display())?,
+                (Origin::File, None) => {}
+            }
+            formatter.write_str(&problem.message)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+fn read(path: &Path) -> Result<String, Vec<Problem>> {
+    let whole = |message| vec![Problem { origin: Origin::File, message }];
+    let unreadable =
+        |error| whole(format!("can't be read ({error}); print one to start from with: fanwire config default"));
+    let size_bytes = std::fs::metadata(path).map_err(unreadable)?.len();
+    if size_bytes > FILE_BYTES_MAX {
+        return Err(whole(format!("has {size_bytes} bytes; a configuration has at most {FILE_BYTES_MAX}")));
+    }
+    let bytes = std::fs::read(path).map_err(unreadable)?;
+    String::from_utf8(bytes).map_err(|_| whole("is not UTF-8 text".to_owned()))
+}

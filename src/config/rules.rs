@@ -1,0 +1,136 @@
+//! The rules between keys: what each key allows alone, but not together.
+//!
+//! They are looked at after flags have had their say, so a message names the line or the flag that set the value.
+
+use super::draft::Draft;
+use super::keys::{KEYS, Kind};
+use super::{Config, Origin, Problem};
+use fanwire_core::Settings;
+use std::time::Duration;
+
+/// What one turn may add to a queue beside one frame of the largest size. Stands in texts that people read, so the
+/// core may not change it alone.
+const TURN_BYTES: u32 = 384 * 1024;
+const _: () = assert!(Settings::queue_bytes_min(0) == TURN_BYTES);
+/// Reactors that this build runs.
+const REACTORS: u32 = 1;
+
+/// The configuration, if the draft obeys every rule.
+pub(super) fn settle(mut draft: Draft) -> Result<Config, Vec<Problem>> {
+    // Rules on top of values that were refused would only repeat the refusal in other words.
+    if draft.problems.is_empty() {
+        for rule in [exposure, tokens_or_open, reactors, frame_parts, queues, reconnect_window] {
+            rule(&mut draft);
+        }
+    }
+    if draft.problems.is_empty() {
+        check_ranges(&draft.config);
+        Ok(draft.config)
+    } else {
+        draft.problems.sort_by_key(|problem| problem.origin);
+        Err(draft.problems)
+    }
+}
+
+impl Draft {
+    fn refuse(&mut self, path: &str, message: String) {
+        self.refuse_at(self.origin(path), path, message);
+    }
+
+    fn refuse_at(&mut self, origin: Origin, path: &str, message: String) {
+        // The key stands in the message, except after a flag, which says the same.
+        let message = if matches!(origin, Origin::Flag(_)) { message } else { format!("{path}: {message}") };
+        self.problems.push(Problem { origin, message });
+    }
+
+    /// Refuses `path` unless its value reaches `least`, which follows from the key `cause`.
+    fn demand(&mut self, path: &str, value: u64, least: u64, cause: &str, reason: &str) {
+        if value < least {
+            let (value, least) = (print(path, value), print(path, least));
+            // Where the one is a default, the line to look at is the other's.
+            let origin = match self.origin(path) {
+                Origin::File => self.origin(cause),
+                set => set,
+            };
+            self.refuse_at(origin, path, format!("{value} is too little; at least {least} is needed: {reason}"));
+        }
+    }
+}
+
+/// A broker that others can reach is protected, or says openly that it is not.
+fn exposure(draft: &mut Draft) {
+    let Config { listen, open, tokens, .. } = &draft.config;
+    if !listen.ip().to_canonical().is_loopback() && tokens.is_open() && !open {
+        let message = format!(
+            "{listen} can be reached from other machines, and nobody would have to say who they are. There are two ways: \
+             put a secret in the configuration file (tokens = [\"...\"]), or say that anyone may connect \
+             (--open, or open = true)"
+        );
+        draft.refuse("listen", message);
+    }
+}
+
+fn tokens_or_open(draft: &mut Draft) {
+    if draft.config.open && !draft.config.tokens.is_open() {
+        draft.refuse("open", "tokens are set, so not everyone may connect; remove one of the two".to_owned());
+    }
+}
+
+fn reactors(draft: &mut Draft) {
+    let wanted = draft.config.reactors;
+    if wanted != REACTORS {
+        let message = format!("{wanted} is not possible yet: this build runs one reactor (several come next); use 1");
+        draft.refuse("reactors", message);
+    }
+}
+
+fn frame_parts(draft: &mut Draft) {
+    let wire = draft.config.limits.wire;
+    if wire.headers_bytes_max > wire.frame_bytes_max {
+        let message = format!(
+            "{} is more than a whole frame has; allowed is up to limits.frame_bytes_max = {}",
+            print("limits.headers_bytes_max", u64::from(wire.headers_bytes_max)),
+            print("limits.frame_bytes_max", u64::from(wire.frame_bytes_max)),
+        );
+        draft.refuse("limits.headers_bytes_max", message);
+    }
+}
+
+fn queues(draft: &mut Draft) {
+    const FRAME: &str = "limits.frame_bytes_max";
+    const QUEUE: &str = "limits.queue_bytes_max";
+    let limits = draft.config.limits;
+    let (frame, queue) = (u64::from(limits.wire.frame_bytes_max), u64::from(limits.wire.queue_bytes_max));
+    let (queues, partials) = (limits.queue_bytes_total_max, limits.partial_bytes_total_max);
+    let turn = "limits.frame_bytes_max and 384KiB, what one turn can add to a queue";
+    draft.demand(QUEUE, queue, u64::from(Settings::queue_bytes_min(limits.wire.frame_bytes_max)), FRAME, turn);
+    let one_queue = "one connection may have limits.queue_bytes_max";
+    draft.demand("limits.queue_bytes_total_max", queues, queue, QUEUE, one_queue);
+    let one_frame = "one frame may have limits.frame_bytes_max";
+    draft.demand("limits.partial_bytes_total_max", partials, frame, FRAME, one_frame);
+}
+
+fn reconnect_window(draft: &mut Draft) {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).expect("the range fits milliseconds");
+    let (earliest, latest) = (millis(draft.config.drain.reconnect_min), millis(draft.config.drain.reconnect_max));
+    let reason = "it ends the time that drain.reconnect_min begins";
+    draft.demand("drain.reconnect_max", latest, earliest, "drain.reconnect_min", reason);
+}
+
+/// A value as its key would write it.
+fn print(path: &str, number: u64) -> String {
+    let key = KEYS.iter().find(|key| key.path() == path).expect("rules speak of keys that exist");
+    match &key.kind {
+        Kind::Number { unit, .. } => unit.print(number),
+        _ => unreachable!("rules print numbers"),
+    }
+}
+
+/// Flags bypass the reading of values; nothing may bypass the ranges.
+fn check_ranges(config: &Config) {
+    for key in KEYS {
+        if let Kind::Number { range, get, .. } = &key.kind {
+            assert!(range.contains(&get(config)), "{} is out of its range", key.path());
+        }
+    }
+}

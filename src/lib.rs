@@ -1,0 +1,38 @@
+//! Fanwire: a real-time message broker in one binary. This is the map of the house.
+//!
+//! ```text
+//!  arguments --cli--> config --> server --> reactor 0 .. n        (threads; each owns its sockets and its shard)
+//!                                             |
+//!      bytes --gateway--> command --core: shard--> events --gateway--> bytes
+//!                 ^                                             ^
+//!                 +----------------- wire: frames --------------+       client: the same frames from the other side
+//! ```
+//!
+//! The way of a message, each arrow one function, nothing turning back:
+//!
+//! ```text
+//!  read -> frame -> command -> admit (limits, permission) -> route -> fan out -> render once -> flush
+//! ```
+//!
+//! | part | what it is | knows |
+//! |---|---|---|
+//! | `src/wire` (crate `fanwire-wire`) | the native protocol: frames, topics, limits, codes; `protocol.md` made executable | nothing |
+//! | `src/core` (crate `fanwire-core`) | the shard: topics, routing, fan-out, queues. No clock, file, socket, thread or protocol | wire |
+//! | `src/gateway` (crate `fanwire-gateway`) | a protocol's bytes to commands, events to its bytes; no sockets | wire, core |
+//! | `src/client` (crate `fanwire-client`) | the Rust client | wire |
+//! | `src/reactor` | every socket system call: the turn, connections, the acceptor | all |
+//! | `src/server.rs` | start order, threads, drain, stop | all |
+//! | [`config`] | one validated configuration; the registry of its keys | wire, core |
+//! | [`logging`] | the log: off the reactors' threads, bounded, escaped; a throttle for what peers can cause | config |
+//! | [`escape`] | foreign text made safe to show | nothing |
+//! | [`cli`] | the verbs: serve, pub, sub, request, reply, config | all, client |
+//!
+//! Three kinds of trouble are kept apart everywhere: a violation is the peer's (a code, and its connection ends), an
+//! `io::Error` is the machine's, a failed assertion is ours.
+
+pub mod cli;
+pub mod config;
+pub mod escape;
+pub mod logging;
+pub mod reactor;
+pub mod server;

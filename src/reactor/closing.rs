@@ -1,0 +1,212 @@
+//! How connections end, so that the last frame arrives.
+//!
+//! ```text
+//!  Live --violation, closure, end of input--> Parting --flushed--> Lingering --peer's end, patience over--> gone
+//!    |                                           |                    (our side shut down, input discarded)
+//!    `------------- socket error ----------------+-----------------> gone
+//! ```
+//!
+//! A socket that is closed with input unread answers with a reset, and a reset makes the peer's kernel throw away what
+//! it has not read: our error frame. So we shut our side down, read the peer's last bytes away, and close when it does
+//! or when its time is over.
+
+use super::Reactor;
+use super::connection::Phase;
+use fanwire_core::Time;
+use fanwire_gateway::{Closing, Context, sniff};
+use fanwire_wire::Code;
+use std::io::{self, Write};
+use std::net::{Shutdown, SocketAddr};
+
+/// Bytes of a closing peer that are read away before it is cut off.
+const PATIENCE_BYTES: u32 = 1024 * 1024;
+
+impl Reactor {
+    /// Why a new connection can't stay, if it can't.
+    pub(super) fn refusal_of(&self, address: SocketAddr) -> Option<Code> {
+        if self.connections.len() >= self.bounds.connections_max {
+            return Some(Code::TooManyConnections);
+        }
+        self.census.is_full(address.ip()).then_some(Code::TooManyFromAddress)
+    }
+
+    /// Closes the connections that the shard wants gone.
+    pub(super) fn begin_closures(&mut self) {
+        let mut closures = std::mem::take(&mut self.buffers.closures);
+        self.shard.take_closures(&mut closures);
+        for closure in closures.drain(..) {
+            let index = self.attached[closure.session.slot()];
+            let Some(connection) = self.connections.get(index) else { continue };
+            if connection.native.session() == Some(closure.session) && connection.phase == Phase::Live {
+                self.close(index, closure.code);
+            }
+        }
+        self.buffers.closures = closures;
+    }
+
+    /// Ends a connection with a code.
+    pub(super) fn close(&mut self, index: usize, code: Code) {
+        let connection = &mut self.connections[index];
+        let mut context = Context {
+            shard: &mut self.shard,
+            settings: &self.settings,
+            now: self.clock.now(),
+            wall_us: self.clock.wall_us(),
+            connection_id: connection.id,
+            is_draining: self.draining.is_some(),
+        };
+        let closing = connection.native.close(code, &mut context);
+        self.begin_close(index, closing);
+    }
+
+    /// The gateway has said its last word: flush it, then close.
+    pub(super) fn begin_close(&mut self, index: usize, closing: Closing) {
+        let connection = &mut self.connections[index];
+        let spoken = sniff(connection.native.first_bytes());
+        self.journalist.closed(
+            self.clock.since_start(),
+            connection.id,
+            connection.address,
+            closing.code,
+            spoken.filter(|_| closing.parting.is_some()),
+        );
+        if let Some(parting) = closing.parting {
+            // Eight bytes into an empty socket: all of them or a peer that is gone.
+            let _ = connection.stream.write(&parting);
+        }
+        self.part(index);
+    }
+
+    /// The peer has closed its side: what it sent was executed, what it is owed is flushed.
+    pub(super) fn end_of_input(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        let mut context = Context {
+            shard: &mut self.shard,
+            settings: &self.settings,
+            now: self.clock.now(),
+            wall_us: self.clock.wall_us(),
+            connection_id: connection.id,
+            is_draining: self.draining.is_some(),
+        };
+        let is_torn = connection.native.depart(&mut context);
+        if is_torn {
+            self.journalist.torn(self.clock.since_start(), connection.id, connection.address);
+        }
+        self.part(index);
+    }
+
+    /// From here on the session gets nothing new and the input is discarded.
+    pub(super) fn part(&mut self, index: usize) {
+        let deadline = self.parting_deadline();
+        let connection = &mut self.connections[index];
+        connection.phase = Phase::Parting { deadline };
+        connection.has_work_left = false;
+        self.note_partial(index);
+        match self.connections[index].native.session() {
+            Some(session) if !self.shard.is_flushed(session) => self.set_alarm(index),
+            _ => self.finish_parting(index),
+        }
+    }
+
+    /// Everything is flushed: shut our side down and wait for the peer's.
+    pub(super) fn finish_parting(&mut self, index: usize) {
+        let deadline = self.parting_deadline();
+        let connection = &mut self.connections[index];
+        if connection.has_ended || connection.stream.shutdown(Shutdown::Write).is_err() {
+            return self.remove(index);
+        }
+        connection.phase = Phase::Lingering { deadline, patience_bytes: PATIENCE_BYTES };
+        self.set_alarm(index);
+        if self.connections[index].is_ready() {
+            self.make_ready(index);
+        }
+    }
+
+    fn parting_deadline(&self) -> Time {
+        self.now() + self.bounds.linger_time_max
+    }
+
+    /// Reads a closing peer's bytes away.
+    pub(super) fn discard(&mut self, index: usize) -> usize {
+        let connection = &mut self.connections[index];
+        match connection.read(&mut self.buffers.read) {
+            Ok(None) => 0,
+            Ok(Some(count)) if count > 0 => {
+                if let Phase::Lingering { patience_bytes, .. } = &mut connection.phase {
+                    *patience_bytes = patience_bytes.saturating_sub(count as u32);
+                    if *patience_bytes == 0 {
+                        self.remove(index);
+                    }
+                }
+                count
+            }
+            // Its end, or an error. One that only shut down its sending side may still be read from, so what is
+            // left to flush goes on.
+            Ok(_) if matches!(connection.phase, Phase::Parting { .. }) => 0,
+            Ok(_) | Err(_) => {
+                self.remove(index);
+                0
+            }
+        }
+    }
+
+    /// A closing connection's time is over.
+    pub(super) fn expire_closing(&mut self, index: usize) {
+        let (Phase::Parting { deadline } | Phase::Lingering { deadline, .. }) = self.connections[index].phase else {
+            return;
+        };
+        if deadline <= self.now() { self.remove(index) } else { self.set_alarm(index) }
+    }
+
+    /// The socket is broken: nothing can be said any more.
+    pub(super) fn lose(&mut self, index: usize, error: &io::Error) {
+        let connection = &self.connections[index];
+        self.journalist.lost(self.clock.since_start(), connection.address, error);
+        self.remove(index);
+    }
+
+    /// Forgets a connection and everything of it.
+    pub(super) fn remove(&mut self, index: usize) {
+        let mut connection = self.connections.remove(index);
+        if let Some((alarm, _)) = connection.alarm {
+            self.alarms.cancel(alarm);
+        }
+        self.partial_bytes -= connection.partial_bytes as usize;
+        if let Some(session) = connection.native.session() {
+            self.shard.remove_session(session);
+            self.attached[session.slot()] = usize::MAX;
+        }
+        if connection.is_listed {
+            self.ready.retain(|ready| *ready != index);
+        }
+        self.census.remove(connection.address.ip());
+        // Closing the descriptor would do; saying so keeps the order plain.
+        let _ = self.poll.registry().deregister(&mut connection.stream);
+        self.give_memory_back();
+    }
+
+    fn give_memory_back(&mut self) {
+        if self.connections.is_empty() && self.connections.capacity() > 1_024 {
+            self.connections = slab::Slab::new();
+            self.attached = Vec::new();
+            self.ready.shrink_to_fit();
+        }
+    }
+
+    /// Brings the total of incomplete frames up to date with one connection.
+    pub(super) fn note_partial(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        let held = connection.native.held_bytes() as u32;
+        self.partial_bytes = self.partial_bytes - connection.partial_bytes as usize + held as usize;
+        connection.partial_bytes = held;
+    }
+
+    /// While incomplete frames of all together are beyond their bound, the connection with the largest goes.
+    pub(super) fn keep_partial_bound(&mut self) {
+        while self.partial_bytes > self.bounds.partial_bytes_max {
+            let largest = self.connections.iter().max_by_key(|(_, connection)| connection.partial_bytes);
+            let Some((index, _)) = largest else { return };
+            self.close(index, Code::PartialFrameOverflow);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The flush: each dirty session's bytes to its socket, one write where one will do.
+//!
+//! One chunk is written from where it lies. Several small ones are copied together first: that costs less than the
+//! kernel's walk over a vector of them. Large ones go as a vector. A write that the kernel takes only in part leaves
+//! its session blocked until the socket is writable again; until then nothing is tried.
+
+use super::connection::Phase;
+use super::{Reactor, socket};
+use fanwire_core::{SessionId, Slices};
+use mio::net::TcpStream;
+use smallvec::SmallVec;
+use std::io::{self, ErrorKind, IoSlice, Write};
+
+/// Up to here several slices are copied into one write.
+pub(super) const COPIED_BYTES_MAX: usize = 64 * 1024;
+/// Slices of this size and more are never copied.
+const COPIED_SLICE_BYTES_MAX: usize = 8 * 1024;
+/// Bytes that one connection is sent in one turn; the rest waits for the next one.
+const TURN_WRITE_BYTES_MAX: usize = 1024 * 1024;
+
+impl Reactor {
+    /// Writes what the turn has queued.
+    pub(super) fn flush_dirty(&mut self) {
+        let mut dirty = std::mem::take(&mut self.buffers.sessions);
+        self.shard.take_dirty(&mut dirty);
+        for session in dirty.drain(..) {
+            self.flush(session);
+        }
+        self.buffers.sessions = dirty;
+    }
+
+    fn flush(&mut self, session: SessionId) {
+        let index = self.attached[session.slot()];
+        let mut written_bytes = 0;
+        loop {
+            if written_bytes >= TURN_WRITE_BYTES_MAX {
+                return self.shard.mark_writable(session);
+            }
+            let connection = &mut self.connections[index];
+            let mut slices = Slices::new();
+            self.shard.front(session, &mut slices);
+            if slices.is_empty() {
+                drop(slices);
+                return self.note_flushed(index);
+            }
+            let offered: usize = slices.iter().map(|slice| slice.len()).sum();
+            match write(&mut connection.stream, &slices, offered, &mut self.buffers.write) {
+                Ok(written) => {
+                    drop(slices);
+                    self.shard.advance(session, written, written < offered);
+                    written_bytes += written;
+                    if written < offered {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    drop(slices);
+                    return self.lose(index, &error);
+                }
+            }
+        }
+    }
+
+    /// The socket takes bytes again.
+    pub(super) fn note_writable(&mut self, index: usize) {
+        if let Some(session) = self.connections[index].native.session() {
+            self.shard.mark_writable(session);
+        }
+    }
+
+    fn note_flushed(&mut self, index: usize) {
+        if matches!(self.connections[index].phase, Phase::Parting { .. }) {
+            self.finish_parting(index);
+        }
+    }
+
+    /// Sets up the sockets of sessions that want fresh data rather than all data.
+    pub(super) fn freshen_sockets(&mut self) {
+        let mut sessions = std::mem::take(&mut self.buffers.sessions);
+        self.shard.take_fresh(&mut sessions);
+        for session in sessions.drain(..) {
+            let index = self.attached[session.slot()];
+            let Some(connection) = self.connections.get(index) else { continue };
+            if connection.native.session() == Some(session) {
+                let outcome = socket::limit_unsent(&connection.stream, self.bounds.socket.unsent_low_water);
+                if let Err(error) = outcome {
+                    self.journalist.option_failed(self.clock.since_start(), connection.address, &error);
+                }
+            }
+        }
+        self.buffers.sessions = sessions;
+    }
+}
+
+/// Writes once; 0 when the socket takes nothing. The kernel remembers that it refused, whether it took a part or
+/// nothing, and sends an edge when it has room (epoll(7)).
+fn write(stream: &mut TcpStream, slices: &Slices<'_>, offered: usize, scratch: &mut Vec<u8>) -> io::Result<usize> {
+    loop {
+        let outcome = match &slices[..] {
+            [single] => stream.write(single),
+            several if offered <= COPIED_BYTES_MAX && offered / several.len() < COPIED_SLICE_BYTES_MAX => {
+                scratch.clear();
+                several.iter().for_each(|slice| scratch.extend_from_slice(slice));
+                stream.write(scratch)
+            }
+            several => {
+                let vector: SmallVec<[IoSlice<'_>; 16]> = several.iter().map(|slice| IoSlice::new(slice)).collect();
+                stream.write_vectored(&vector)
+            }
+        };
+        match outcome {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
