@@ -27,6 +27,10 @@
 //! | [`escape`] | foreign text made safe to show | nothing |
 //! | [`cli`] | the verbs: serve, pub, sub, request, reply, config | all, client |
 //!
+//! Beside `src`: `tests/tidy` holds the rules of this house, who may import whom among them; `tests/simulation` runs
+//! shards, gateways and scripted clients from one seed; `tests/end_to_end` runs the real binary from outside; `fuzz`
+//! feeds bytes that are meant to be anything; `examples` are what newcomers copy.
+//!
 //! Three kinds of trouble are kept apart everywhere: a violation is the peer's (a code, and its connection ends), an
 //! `io::Error` is the machine's, a failed assertion is ours.
 
@@ -36,3 +40,8 @@ pub mod escape;
 pub mod logging;
 pub mod reactor;
 pub mod server;
+
+/// The README's program: compiled as a test, so that it stays true.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -62,12 +62,10 @@ pub struct Bound {
 /// Runs a broker until it is told to end; `announce` is called once it accepts connections.
 pub fn run(config: &Config, announce: impl FnOnce(&Bound)) -> Result<(), ServeError> {
     let (connections_max, open_files_max) = connection_bound(config)?;
-    let acceptor =
-        Acceptor::bind(config.listen).map_err(|error| ServeError::Bind { address: config.listen, error })?;
+    let acceptor = Acceptor::bind(config.listen).map_err(|error| ServeError::Bind { address: config.listen, error })?;
     let address = acceptor.local_address().map_err(machine("the listening address"))?;
     let mut signals = Signals::install().map_err(machine("signal handlers"))?;
-    let (reactor, handle) =
-        Reactor::new(config, acceptor, connections_max as usize).map_err(machine("the reactor"))?;
+    let (reactor, handle) = Reactor::new(config, acceptor, connections_max as usize).map_err(machine("the reactor"))?;
     let ended = signals.sender().map_err(machine("the reactor's end"))?;
     let thread = std::thread::Builder::new()
         .name("reactor-0".to_owned())

@@ -68,7 +68,8 @@ fn access(facts: &Facts) -> String {
     match (facts.token_count, is_local) {
         (0, true) => "OPEN: everyone on this machine may connect".to_owned(),
         (0, false) => "OPEN: everyone who reaches this address may connect, without a token".to_owned(),
-        (count, _) => format!("authenticated: {} let clients in", counted(count as u64, "token")),
+        (1, _) => "authenticated: 1 token lets clients in".to_owned(),
+        (count, _) => format!("authenticated: {count} tokens let clients in"),
     }
 }
 

@@ -69,7 +69,8 @@ pub(super) fn parse_topic(text: &str) -> Result<String, String> {
     match TopicName::publishable(text.as_bytes(), &ceilings()) {
         Ok(_) => Ok(text.to_owned()),
         Err(code) => Err(format!(
-            "{code}; a topic is 1 to {TOPIC_LEVELS_CEILING} levels split by /, without +, # and control characters, and not under $"
+            "{code}; a topic is 1 to {TOPIC_LEVELS_CEILING} levels split by /, without +, # and control \
+             characters, and not under $"
         )),
     }
 }

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! No shell: the words are split once, when the verb starts, and no byte of a request ever becomes an argument. A
-//! command that fails, exceeds the deadline or says too much gives no reply. It runs in a process group of its own: what
-//! it started is killed with it, and a Ctrl-C meant for us does not reach it.
+//! command that fails, exceeds the deadline or says too much gives no reply. It runs in a process group of its own:
+//! what it started is killed with it, and a Ctrl-C meant for us does not reach it.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -209,9 +209,8 @@ mod tests {
 
     #[test]
     fn a_command_that_fails_gives_no_reply() {
-        assert!(
-            matches!(run("sh -c 'echo half; exit 3'", b"", GENEROUS), Err(ExecError::Status(status)) if status.code() == Some(3))
-        );
+        let failed = run("sh -c 'echo half; exit 3'", b"", GENEROUS);
+        assert!(matches!(failed, Err(ExecError::Status(status)) if status.code() == Some(3)));
         let missing = run("no-such-command-here", b"", GENEROUS).unwrap_err().to_string();
         assert!(missing.starts_with("no-such-command-here can't be started"), "{missing}");
     }

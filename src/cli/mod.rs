@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Rules for every verb: what was asked for goes to standard output, everything else to standard error; an error says
-//! what to do next; whoever stops reading our output ends us quietly; text from strangers never reaches a terminal
-//! unescaped.
+//! what to do next; whoever stops reading our output ends us quietly; what strangers wrote reaches a terminal
+//! unescaped only where raw bytes were asked for.
 
 mod banner;
 mod config;

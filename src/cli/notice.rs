@@ -22,10 +22,8 @@ pub(super) fn notice(event: &Event<'_>, filters: &[(SubscriptionId, String)]) ->
             format!("connected again{missed}")
         }
         Event::Goaway { refusal, .. } => format!("the broker will close the connection soon: {refusal}"),
-        Event::Refused { subject: Subject::Subscription(subscription), refusal } => {
-            over(named(subscription), Some(refusal))
-        }
-        Event::Unsubscribed { subscription, refusal } => over(named(subscription), refusal.as_ref()),
+        Event::Refused { subject: Subject::Subscription(subscription), refusal } => over(named(subscription), refusal),
+        Event::Unsubscribed { subscription, refusal: Some(refusal) } => over(named(subscription), refusal),
         Event::Refused { subject: Subject::Answer(_), refusal } => format!("the broker refused a reply: {refusal}"),
         Event::FellBehind { subscription, .. } => format!("{} fell behind and reads the journal", named(subscription)),
         _ => return None,
@@ -49,11 +47,8 @@ fn gap(filter: &str, dropped: u64, conflated: u64) -> String {
     }
 }
 
-fn over(filter: &str, refusal: Option<&Refusal>) -> String {
-    match refusal {
-        Some(refusal) => format!("{filter} is over: {refusal}"),
-        None => format!("{filter} is over"),
-    }
+fn over(filter: &str, refusal: &Refusal) -> String {
+    format!("{filter} is over: {refusal}")
 }
 
 /// The cause alone: how to start a broker need not be said at every attempt.

@@ -6,7 +6,8 @@
 //! | `raw` | the payload's bytes, nothing before, between or after | files, pipes of one message |
 //! | `json` | one object, a line: `topic`, `payload` or `payload_base64`, `headers` when there are some | programs |
 //!
-//! On a terminal, characters that would drive it are written out; elsewhere bytes stay as they are.
+//! On a terminal, characters that would drive it are written out, except in `raw`, which is asked for by name;
+//! elsewhere bytes stay as they are.
 
 use crate::escape::{is_hidden, visible};
 use base64::Engine;

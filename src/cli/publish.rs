@@ -203,6 +203,9 @@ impl Publisher {
     /// A failure on the way, with what is known of the messages so far.
     fn failed(&self, error: &Error) -> Failure {
         self.clear_progress();
+        if let usage @ Failure::Usage(_) = Failure::from(error.clone()) {
+            return usage;
+        }
         let known = match self.ack {
             _ if self.sent == 0 => "nothing was published".to_owned(),
             Ack::None => format!("{} messages were handed over, the last of which may not have arrived", self.sent),

@@ -81,6 +81,9 @@ impl Reply {
             return Err(Failure::Run("no subscription is left".to_owned()));
         }
         client.unsubscribe(subscription);
+        if responder.is_busy() {
+            tell("ending when the running commands have; Ctrl-C again ends at once");
+        }
         while responder.is_busy() {
             responder.turn(&mut client)?;
         }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 const EXAMPLES: &str = "\
 Examples:
   fanwire serve                                   loopback, port 7311, nobody has to say who they are
-  fanwire serve --listen 127.0.0.1:0              any free port; the first line but one says which
+  fanwire serve --listen 127.0.0.1:0              any free port; the banner says which
   fanwire serve --listen 0.0.0.0:7311 --open      everyone who reaches this machine may connect
   fanwire serve --config fanwire.toml             everything else: fanwire config default
 

@@ -23,8 +23,8 @@ Examples:
   fanwire sub 'chat/#'
   fanwire sub sensors/+/temperature alarms/# --format json | jq .payload
   fanwire sub config/current --count 1 --format raw > current.bin
-  fanwire sub 'world/#' --overflow conflate --max-rate 10     at most 10 newest values a second and topic
-  fanwire sub jobs/new --group workers                        each message goes to one member of the group
+  fanwire sub 'world/#' --max-rate 10        at most 10 newest values a second and topic
+  fanwire sub jobs/new --group workers       each message goes to one member of the group
 
 A message that several of the filters match is shown once.
 Ctrl-C ends the verb with status 0, and so does a reader that closes the pipe.";
@@ -49,6 +49,8 @@ pub(super) struct Subscribe {
     #[arg(long, value_enum, value_name = "POLICY")]
     overflow: Option<Overflow>,
     /// At most this many messages a second and topic, the newest ones; needs the policy conflate
+    ///
+    /// What newer ones replace is not told then: it is what was asked for.
     #[arg(long, value_name = "HZ", value_parser = clap::value_parser!(u16).range(1..))]
     max_rate: Option<u16>,
     /// Leave out messages that this very connection publishes
@@ -144,6 +146,8 @@ struct Listener<W: Write> {
     standing: Vec<SubscriptionId>,
     /// Whether each subscription's messages are its own: a group's never merge with others.
     grouped: bool,
+    /// Whether a maximum rate was asked for, so that replaced messages are no news.
+    rated: bool,
     /// Messages still to be shown; `None`: no end.
     left: Option<u64>,
     failure: Option<Failure>,
@@ -156,6 +160,7 @@ impl Listener<StdoutLock<'static>> {
             filters: Vec::new(),
             standing: Vec::new(),
             grouped: options.group.is_some(),
+            rated: options.max_rate_hz > 0,
             left: count,
             failure: None,
         }
@@ -171,6 +176,7 @@ impl<W: Write> Listener<W> {
         match event {
             Event::Message(delivery) => self.show(delivery),
             Event::Subscribed { subscription, .. } => self.stand(*subscription),
+            Event::Gap { dropped: 0, .. } if self.rated => {}
             other => self.tell(other),
         }
     }

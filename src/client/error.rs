@@ -39,8 +39,10 @@ impl fmt::Display for Refusal {
             Some(code) => write!(formatter, "{code}")?,
             None => write!(formatter, "code {}", self.code)?,
         }
-        if !self.text.is_empty() {
-            write!(formatter, ": {}", self.text.escape_debug())?;
+        match self.known() {
+            _ if !self.text.is_empty() => write!(formatter, ": {}", self.text.escape_debug())?,
+            Some(code) => write!(formatter, ": {}", code.meaning())?,
+            None => {}
         }
         match self.retry {
             Retry::Never => write!(formatter, " (trying the same again cannot succeed)"),
@@ -187,7 +189,8 @@ impl fmt::Display for Error {
             }
             Error::Version { server_min, server_max } => write!(
                 formatter,
-                "the broker speaks protocol versions {server_min} to {server_max}, this client {} to {}; update the older",
+                "the broker speaks protocol versions {server_min} to {server_max}, this client {} to {}; update the \
+                 older",
                 fanwire_wire::VERSION_MIN,
                 fanwire_wire::VERSION_MAX
             ),

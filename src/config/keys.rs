@@ -5,6 +5,7 @@
 
 use super::quantity::{print_size, print_time_ms};
 use super::{Config, LogFormat, LogLevel, Tokens};
+use fanwire_core::settings::QUEUE_BYTES_CEILING;
 use fanwire_wire::limits;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -158,11 +159,12 @@ keys! {
         "Address and port to listen on; port 0 takes a free one. An address that other machines can reach needs\n\
          a token below, or open = true.";
     "" "reactors" number!(Count, 1..=64, reactors),
-        "Reactor threads.";
+        "Reactor threads. This build runs one.";
     "" "open" Kind::Switch { get: |config| config.open, set: |config, open| config.open = open },
         "Let anyone who reaches the address connect, without a token.";
     "" "tokens" Kind::Tokens { get: |config| &config.tokens, set: |config, tokens| config.tokens = tokens },
-        "Secrets that let clients in, each 1 to 4096 visible ASCII characters. With none, the broker is OPEN: everyone\n\
+        "Secrets that let clients in, each 1 to 4096 visible ASCII characters. With none, the broker is OPEN: \
+         everyone\n\
          who reaches the address may connect. Keep this file readable by the broker alone when it holds one.\n\
          A good one: head -c 24 /dev/urandom | base64";
 
@@ -178,8 +180,9 @@ keys! {
     "limits" "headers_bytes_max"
         number!(Size, 0..=limits::FRAME_BYTES_CEILING as u64, limits.wire.headers_bytes_max),
         "Bytes of one message's headers. At most frame_bytes_max.";
-    "limits" "queue_bytes_max" number!(Size, 64 * KIB..=u32::MAX as u64, limits.wire.queue_bytes_max),
-        "Bytes waiting for one connection before overflow policies act. At least frame_bytes_max and 384KiB: one turn's\n\
+    "limits" "queue_bytes_max" number!(Size, 64 * KIB..=QUEUE_BYTES_CEILING as u64, limits.wire.queue_bytes_max),
+        "Bytes waiting for one connection before overflow policies act. At least frame_bytes_max and 384KiB: \
+         one turn's\n\
          worth must fit.";
     "limits" "queue_bytes_total_max" number!(Size, 64 * KIB..=1024 * GIB, limits.queue_bytes_total_max),
         "Bytes waiting for all connections together; past it the largest queue is closed. At least queue_bytes_max.";

@@ -62,8 +62,8 @@ fn exposure(draft: &mut Draft) {
     let Config { listen, open, tokens, .. } = &draft.config;
     if !listen.ip().to_canonical().is_loopback() && tokens.is_open() && !open {
         let message = format!(
-            "{listen} can be reached from other machines, and nobody would have to say who they are. There are two ways: \
-             put a secret in the configuration file (tokens = [\"...\"]), or say that anyone may connect \
+            "{listen} can be reached from other machines, and nobody would have to say who they are. There are two \
+             ways: put a secret in the configuration file (tokens = [\"...\"]), or say that anyone may connect \
              (--open, or open = true)"
         );
         draft.refuse("listen", message);

@@ -118,7 +118,8 @@ fn an_unknown_key_is_told_with_its_line_and_what_was_meant() {
     assert_complains("[[drain]]\n", "f.toml:1: `drain` is a section: write [drain] and its keys below it");
     assert_complains(
         "[log.level]\nx = 1\n",
-        "f.toml:1: log.level: expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", found a table",
+        "f.toml:1: log.level: expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", \
+         found a table",
     );
 }
 

@@ -6,7 +6,9 @@
 //! ```
 //!
 //! References are counted without atomics: a chunk never leaves its shard. A chunk whose last reference goes falls
-//! back into a bounded pool with its buffer, so that steady traffic allocates nothing.
+//! back into a bounded pool with its buffer, and is used again for the same purpose, so that steady traffic allocates
+//! nothing. A buffer may still be far larger than what comes into it: what outlives its turn gives the rest back,
+//! since queues are charged by what chunks hold.
 
 use crate::arena::{ChunkKey, Key};
 use smallvec::SmallVec;
@@ -15,6 +17,8 @@ use smallvec::SmallVec;
 const POOL_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A buffer larger than this is never kept: one giant message must not cost its memory forever.
 const POOLED_BUFFER_BYTES_MAX: usize = 256 * 1024;
+/// The same for spans: a turn of a room where everybody talks.
+const POOLED_SPANS_MAX: usize = 256;
 
 /// Consecutive messages of one publisher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,16 +48,53 @@ impl Range {
     }
 }
 
-#[derive(Default)]
+/// What a chunk is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Gathers the messages of a topic in a turn.
+    Topic,
+    /// Gathers what one session is to be sent.
+    Session,
+    /// Holds a piece of known size, up to this power of two of bytes.
+    Piece(u32),
+}
+
+impl Purpose {
+    /// Pieces beyond this power are one kind; no frame is larger.
+    const PIECE_POWER_MAX: u32 = 28;
+    const COUNT: usize = 2 + Self::PIECE_POWER_MAX as usize + 1;
+
+    /// A piece of this many bytes.
+    pub(crate) fn piece(bytes: u32) -> Self {
+        Purpose::Piece(bytes.clamp(1, 1 << Self::PIECE_POWER_MAX).next_power_of_two().trailing_zeros())
+    }
+
+    fn index(self) -> usize {
+        match self {
+            Purpose::Topic => 0,
+            Purpose::Session => 1,
+            Purpose::Piece(power) => 2 + power as usize,
+        }
+    }
+}
+
 pub(crate) struct Chunk {
     pub(crate) bytes: Vec<u8>,
     spans: SmallVec<[Span; 1]>,
+    /// Messages in it.
+    count: u32,
     references: u32,
+    purpose: Purpose,
 }
 
 impl Chunk {
+    fn new(purpose: Purpose) -> Self {
+        Chunk { bytes: Vec::new(), spans: SmallVec::new(), count: 0, references: 0, purpose }
+    }
+
     /// Notes that a message of `publisher` was rendered from `begin` to the present end.
     pub(crate) fn note_message(&mut self, publisher: u32, begin: u32) {
+        self.count += 1;
         match self.spans.last_mut() {
             Some(span) if span.publisher == publisher => {
                 span.last = begin;
@@ -69,7 +110,7 @@ impl Chunk {
 
     /// Everything in the chunk.
     pub(crate) fn whole(&self) -> Range {
-        Range { begin: 0, end: self.length(), count: self.spans.iter().map(|span| span.count).sum() }
+        Range { begin: 0, end: self.length(), count: self.count }
     }
 
     /// What the chunk holds besides the messages of `publisher`, in order, as few ranges as can be.
@@ -103,6 +144,25 @@ impl Chunk {
         self.spans.iter().any(|span| span.publisher == publisher)
     }
 
+    /// Bytes that its buffers take, used or not.
+    fn capacity_bytes(&self) -> usize {
+        let spans = if self.spans.spilled() { self.spans.capacity() } else { 0 };
+        self.bytes.capacity() + spans * size_of::<Span>()
+    }
+
+    /// Empties it, and frees what is too large to be kept for the next one.
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.spans.clear();
+        self.count = 0;
+        if self.bytes.capacity() > POOLED_BUFFER_BYTES_MAX {
+            self.bytes = Vec::new();
+        }
+        if self.spans.capacity() > POOLED_SPANS_MAX {
+            self.spans = SmallVec::new();
+        }
+    }
+
     fn end_of(&self, index: usize) -> u32 {
         self.spans.get(index + 1).map_or(self.length(), |next| next.begin)
     }
@@ -112,29 +172,42 @@ impl Chunk {
 #[derive(Default)]
 pub(crate) struct Chunks {
     chunks: Vec<Chunk>,
-    /// Chunks without references, the most recently used last.
-    free: Vec<ChunkKey>,
-    /// Capacity that the free chunks' buffers hold.
+    /// Chunks without references by purpose, the most recently used last.
+    free: [Vec<ChunkKey>; Purpose::COUNT],
+    free_count: usize,
+    /// What the free chunks' buffers take.
     pooled_bytes: usize,
+    /// Chunks acquired since they were last trimmed; some may be free again.
+    untrimmed: Vec<ChunkKey>,
 }
 
 impl Chunks {
     /// An empty chunk with one reference.
-    pub(crate) fn acquire(&mut self) -> ChunkKey {
-        let key = self.free.pop().unwrap_or_else(|| {
-            self.chunks.push(Chunk::default());
-            ChunkKey::from_index(self.chunks.len() - 1)
-        });
+    pub(crate) fn acquire(&mut self, purpose: Purpose) -> ChunkKey {
+        let key = match self.free[purpose.index()].pop() {
+            Some(key) => {
+                self.free_count -= 1;
+                key
+            }
+            None => {
+                self.chunks.push(Chunk::new(purpose));
+                ChunkKey::from_index(self.chunks.len() - 1)
+            }
+        };
         let chunk = &mut self.chunks[key.index()];
         assert!(chunk.references == 0 && chunk.bytes.is_empty(), "a free chunk is empty and nobody's");
-        self.pooled_bytes -= chunk.bytes.capacity();
+        self.pooled_bytes -= chunk.capacity_bytes();
+        if let Purpose::Piece(power) = purpose {
+            chunk.bytes.reserve_exact(1 << power);
+        }
         chunk.references = 1;
+        self.untrimmed.push(key);
         key
     }
 
     /// A chunk of its own for a part of another: what is kept long must not keep the rest alive.
     pub(crate) fn copy_of(&mut self, source: ChunkKey, range: Range) -> ChunkKey {
-        let key = self.acquire();
+        let key = self.acquire(Purpose::piece(range.bytes()));
         let mut copy = std::mem::take(&mut self.chunks[key.index()].bytes);
         copy.extend_from_slice(self.slice(source, range.begin, range.end));
         self.chunks[key.index()].bytes = copy;
@@ -152,25 +225,28 @@ impl Chunks {
         if chunk.references > 0 {
             return;
         }
-        chunk.bytes.clear();
-        chunk.spans.clear();
-        let capacity = chunk.bytes.capacity();
-        if capacity > POOLED_BUFFER_BYTES_MAX || self.pooled_bytes + capacity > POOL_BYTES_MAX {
-            chunk.bytes = Vec::new();
+        chunk.clear();
+        if self.pooled_bytes + chunk.capacity_bytes() > POOL_BYTES_MAX {
+            *chunk = Chunk::new(chunk.purpose);
         }
-        chunk.spans.shrink_to_fit();
-        self.pooled_bytes += chunk.bytes.capacity();
-        self.free.push(key);
-        if self.free.len() == self.chunks.len() && self.chunks.len() > 1_024 {
+        self.pooled_bytes += chunk.capacity_bytes();
+        self.free[chunk.purpose.index()].push(key);
+        self.free_count += 1;
+        if self.free_count == self.chunks.len() && self.chunks.len() > 1_024 {
             *self = Chunks::default();
         }
     }
 
-    /// Gives back the unused part of a buffer that will be kept beyond its turn.
-    pub(crate) fn trim(&mut self, key: ChunkKey) {
-        let chunk = &mut self.chunks[key.index()];
-        if chunk.references > 0 && chunk.bytes.capacity() > 2 * chunk.bytes.len() + 64 {
-            chunk.bytes.shrink_to_fit();
+    /// Gives back what is unused of the chunks that are kept beyond their turn. Who wrote what matters no more.
+    pub(crate) fn trim(&mut self) {
+        for key in self.untrimmed.drain(..) {
+            let chunk = &mut self.chunks[key.index()];
+            if chunk.references > 0 {
+                chunk.spans = SmallVec::new();
+                if chunk.bytes.capacity() > 2 * chunk.bytes.len() + 64 {
+                    chunk.bytes.shrink_to_fit();
+                }
+            }
         }
     }
 
@@ -201,7 +277,7 @@ mod tests {
     use super::*;
 
     fn chunk_of(messages: &[(u32, usize)]) -> Chunk {
-        let mut chunk = Chunk::default();
+        let mut chunk = Chunk::new(Purpose::Topic);
         for (publisher, size) in messages {
             let begin = chunk.length();
             chunk.bytes.extend(std::iter::repeat_n(0, *size));
@@ -235,13 +311,45 @@ mod tests {
     #[test]
     fn a_released_chunk_is_used_again() {
         let mut chunks = Chunks::default();
-        let first = chunks.acquire();
+        let first = chunks.acquire(Purpose::Topic);
         chunks.get_mut(first).bytes.extend_from_slice(b"abc");
         chunks.retain(first);
         chunks.release(first);
         assert_eq!(chunks.slice(first, 0, 3), b"abc");
         chunks.release(first);
-        assert_eq!(chunks.acquire(), first);
+        assert_eq!(chunks.acquire(Purpose::Topic), first);
         assert_eq!(chunks.referenced().count(), 1);
+    }
+
+    #[test]
+    fn a_few_bytes_that_stay_do_not_keep_the_large_buffer_they_were_lent() {
+        let mut chunks = Chunks::default();
+        for bytes in [100_000, 3] {
+            let key = chunks.acquire(Purpose::Session);
+            chunks.get_mut(key).bytes.resize(bytes, 0);
+            assert!(chunks.get(key).bytes.capacity() >= 100_000, "the second is lent the first one's buffer");
+            if bytes > 3 {
+                chunks.release(key);
+            }
+        }
+        chunks.trim();
+        assert!(chunks.chunks[0].bytes.capacity() < 100);
+    }
+
+    #[test]
+    fn a_piece_takes_what_it_needs_and_not_what_another_left() {
+        let mut chunks = Chunks::default();
+        let topic = chunks.acquire(Purpose::Topic);
+        chunks.get_mut(topic).bytes.resize(50_000, 7);
+        let (long, short) = (Range { begin: 0, end: 5_000, count: 1 }, Range { begin: 9, end: 31, count: 1 });
+        for _ in 0..3 {
+            let copies = [long, short].map(|range| chunks.copy_of(topic, range));
+            let capacities = copies.map(|copy| chunks.get(copy).bytes.capacity());
+            assert_eq!(capacities, [8_192, 32]);
+            chunks.trim();
+            assert_eq!(capacities, copies.map(|copy| chunks.get(copy).bytes.capacity()));
+            copies.into_iter().for_each(|copy| chunks.release(copy));
+        }
+        assert_eq!(chunks.chunks.len(), 3, "each copy was made of the one before");
     }
 }

@@ -4,91 +4,27 @@
 //!   arrives --> socket takes bytes, rate allows? --yes--> queue (shared chunk)      and, with a rate, pacing begins
 //!                        | no
 //!                        v
-//!                  held (subscription, topic): newest value only, a copy of its own
+//!                  held (session, topic): newest value only, a copy of its own
 //!                        |--- paced: its timer fires ------+
 //!                        |--- waiting: the queue is empty --+--> GAP of what was replaced, then the value
 //! ```
 //!
 //! A queue holds what is about to be sent; values that may still be replaced stay outside of it, so replacing one
-//! never searches a queue. Charged like queued bytes.
+//! never searches a queue. Charged like queued bytes, and for being there: to keep the rate of a million topics takes
+//! memory too, and where a queue has no room for it, their messages are dropped.
 //!
-//! Invariants: at most one held value for a subscription and topic; a paced one has a timer, a waiting one has none
-//! and belongs to a session that is blocked or has not yet emptied its queue.
+//! A value leaves early when it would otherwise come too late: before a message that another subscription lets through
+//! at once; when its subscription ends; and when its session forgets the topic's id that it was rendered with.
+//!
+//! Invariants: at most one held value for a session and topic; a paced one has a timer, a waiting one has none and
+//! belongs to a session that is blocked or has not yet emptied its queue.
 
-use crate::arena::{Arena, ChunkKey, HeldKey, Key, SessionKey, SubscriptionKey, TopicKey};
+use crate::arena::{ChunkKey, HeldKey, Key, SessionKey, SubscriptionKey, TopicKey};
 use crate::chunk::Range;
+use crate::held::{Held, List};
+use crate::settings::HELD_BYTES;
 use crate::shard::{Shard, Timer};
-use crate::wheel::TimerKey;
-use foldhash::quality::FixedState;
-use hashbrown::HashTable;
-use std::hash::BuildHasher;
 use std::time::Duration;
-
-/// A session's held values.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct HeldList {
-    waiting: HeldKey,
-    paced: HeldKey,
-}
-
-impl HeldList {
-    pub(crate) const EMPTY: HeldList = HeldList { waiting: HeldKey::NONE, paced: HeldKey::NONE };
-}
-
-pub(crate) struct Held {
-    pub(crate) subscription: SubscriptionKey,
-    pub(crate) topic: TopicKey,
-    /// The value; `NONE` while only the rate is kept.
-    pub(crate) chunk: ChunkKey,
-    conflated: u64,
-    /// Set while paced.
-    timer: Option<TimerKey>,
-    previous: HeldKey,
-    next: HeldKey,
-}
-
-pub(crate) struct HeldValues {
-    values: Arena<HeldKey, Held>,
-    by_topic: HashTable<HeldKey>,
-    hasher: FixedState,
-}
-
-impl HeldValues {
-    pub(crate) fn new(seed: u64) -> Self {
-        HeldValues { values: Arena::new(), by_topic: HashTable::new(), hasher: FixedState::with_seed(seed) }
-    }
-
-    fn find(&self, subscription: SubscriptionKey, topic: TopicKey) -> Option<HeldKey> {
-        let same = |key: &HeldKey| {
-            let held = &self.values[*key];
-            held.subscription == subscription && held.topic == topic
-        };
-        self.by_topic.find(self.hasher.hash_one((subscription, topic)), same).copied()
-    }
-
-    fn insert(&mut self, held: Held) -> HeldKey {
-        let hash = self.hasher.hash_one((held.subscription, held.topic));
-        let key = self.values.insert(held);
-        let HeldValues { values, by_topic, hasher } = self;
-        by_topic.insert_unique(hash, key, |key| {
-            let held = &values[*key];
-            hasher.hash_one((held.subscription, held.topic))
-        });
-        key
-    }
-
-    fn remove(&mut self, key: HeldKey) -> Held {
-        let held = self.values.remove(key);
-        let hash = self.hasher.hash_one((held.subscription, held.topic));
-        let found = self.by_topic.find_entry(hash, |known| *known == key);
-        found.expect("every held value is found by its topic").remove();
-        held
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (HeldKey, &Held)> {
-        self.values.iter()
-    }
-}
 
 impl Shard {
     /// A conflating subscription meets a chunk: all of it when nothing stands against it, else the newest message.
@@ -106,101 +42,100 @@ impl Shard {
         let replaced = u64::from(self.chunks.get(chunk).count_without(except)) - 1;
         let is_blocked = self.sessions[session].is_blocked;
         let is_paced = self.subscriptions[subscription].max_rate_hz > 0;
-        if let Some(held) = self.held.find(subscription, topic) {
+        if !is_paced {
+            self.yield_held(session, subscription, topic);
+        }
+        if let Some(held) = self.held.find(session, topic) {
+            self.inherit_held(session, held, subscription);
             self.replace_held(session, held, chunk, newest, replaced);
+        } else if !is_blocked && !is_paced {
+            self.enqueue_all(session, subscription, chunk, except);
+        } else if !self.has_room(session, newest.bytes() + HELD_BYTES) {
+            self.note_loss_at_back(subscription, replaced + 1, 0);
         } else if is_blocked {
-            self.hold(session, subscription, topic, chunk, newest, replaced);
-        } else if is_paced {
+            let key = self.insert_held(session, subscription, topic);
+            self.begin_waiting(session, key);
+            self.replace_held(session, key, chunk, newest, replaced);
+        } else {
+            let key = self.insert_held(session, subscription, topic);
+            self.set_pace(key);
             if replaced > 0 {
                 self.note_loss_at_back(subscription, 0, replaced);
             }
             self.enqueue_bounded(session, subscription, chunk, newest);
-            self.begin_pace(session, subscription, topic);
-        } else {
-            self.enqueue_all(session, subscription, chunk, except);
         }
     }
 
-    /// Keeps a value that can't be sent now.
-    fn hold(
-        &mut self,
-        session: SessionKey,
-        subscription: SubscriptionKey,
-        topic: TopicKey,
-        source: ChunkKey,
-        newest: Range,
-        replaced: u64,
-    ) {
-        if !self.has_room(session, newest.bytes()) {
-            self.note_loss_at_back(subscription, replaced + 1, 0);
+    /// Begins to hold what comes of a topic, or its rate.
+    fn insert_held(&mut self, session: SessionKey, subscription: SubscriptionKey, topic: TopicKey) -> HeldKey {
+        self.topics.hold(topic);
+        self.charge(session, HELD_BYTES);
+        let key = self.held.insert(Held::new(session, subscription, topic));
+        self.sessions[session].held.count += 1;
+        self.held.link(List::Siblings, &mut self.subscriptions[subscription].held, key);
+        key
+    }
+
+    fn forget_held(&mut self, key: HeldKey) {
+        let Held { session, subscription, .. } = self.held[key];
+        self.held.unlink(List::Siblings, &mut self.subscriptions[subscription].held, key);
+        self.sessions[session].held.count -= 1;
+        self.uncharge(session, HELD_BYTES);
+        let held = self.held.remove(key);
+        self.topics.unhold(held.topic);
+    }
+
+    /// Another subscription governs a held value's topic: the value is one of those that are replaced now, which the
+    /// old one has to tell, and the interval that runs goes on.
+    fn inherit_held(&mut self, session: SessionKey, key: HeldKey, heir: SubscriptionKey) {
+        let old = self.held[key].subscription;
+        if old == heir {
             return;
         }
-        let chunk = self.newest_copy_of(source, newest);
-        self.charge(session, Self::charge_of(newest.bytes()));
-        self.topics.hold(topic);
-        let key = self.held.insert(Held {
-            subscription,
-            topic,
-            chunk,
-            conflated: replaced,
-            timer: None,
-            previous: HeldKey::NONE,
-            next: HeldKey::NONE,
-        });
-        self.link_held(session, key);
+        self.held.unlink(List::Siblings, &mut self.subscriptions[old].held, key);
+        self.held.link(List::Siblings, &mut self.subscriptions[heir].held, key);
+        self.held[key].subscription = heir;
+        let had_value = self.drop_held_value(session, key);
+        let conflated = std::mem::take(&mut self.held[key].conflated) + u64::from(had_value);
+        if conflated > 0 {
+            self.note_loss_at_back(old, 0, conflated);
+        }
     }
 
     fn replace_held(&mut self, session: SessionKey, key: HeldKey, source: ChunkKey, newest: Range, replaced: u64) {
         let had_value = self.drop_held_value(session, key);
-        let subscription = self.held.values[key].subscription;
+        let subscription = self.held[key].subscription;
         let lost = replaced + u64::from(had_value);
         if !self.has_room(session, newest.bytes()) {
-            let conflated = std::mem::take(&mut self.held.values[key].conflated);
+            let conflated = std::mem::take(&mut self.held[key].conflated);
             self.note_loss_at_back(subscription, lost + 1, conflated);
             return;
         }
         let chunk = self.newest_copy_of(source, newest);
         self.charge(session, Self::charge_of(newest.bytes()));
-        let held = &mut self.held.values[key];
+        let held = &mut self.held[key];
         held.chunk = chunk;
         held.conflated += lost;
     }
 
     /// Starts the interval in which no further value of the topic is sent.
-    fn begin_pace(&mut self, session: SessionKey, subscription: SubscriptionKey, topic: TopicKey) {
-        self.topics.hold(topic);
-        let key = self.held.insert(Held {
-            subscription,
-            topic,
-            chunk: ChunkKey::NONE,
-            conflated: 0,
-            timer: None,
-            previous: HeldKey::NONE,
-            next: HeldKey::NONE,
-        });
-        self.set_pace(key);
-        self.link_held(session, key);
-    }
-
     fn set_pace(&mut self, key: HeldKey) {
-        let rate_hz = self.subscriptions[self.held.values[key].subscription].max_rate_hz;
+        let rate_hz = self.subscriptions[self.held[key].subscription].max_rate_hz;
         let interval = Duration::from_micros(1_000_000 / u64::from(rate_hz));
-        self.held.values[key].timer = Some(self.wheel.insert(self.now + interval, Timer::Pace(key)));
+        self.held[key].timer = Some(self.wheel.insert(self.now + interval, Timer::Pace(key)));
     }
 
     /// The interval is over: send what has come meanwhile, or forget the topic.
     pub(crate) fn end_pace(&mut self, key: HeldKey) {
-        let session = self.session_of_held(key);
-        self.unlink_held(session, key);
-        self.held.values[key].timer = None;
-        if !self.held.values[key].chunk.is_some() {
+        let session = self.held[key].session;
+        self.held[key].timer = None;
+        if !self.held[key].chunk.is_some() {
             self.forget_held(key);
         } else if self.sessions[session].is_blocked {
-            self.link_held(session, key);
+            self.begin_waiting(session, key);
         } else {
             self.send_held(session, key);
             self.set_pace(key);
-            self.link_held(session, key);
         }
     }
 
@@ -211,43 +146,81 @@ impl Shard {
             if !key.is_some() {
                 return;
             }
-            self.unlink_held(session, key);
-            if self.held.values[key].chunk.is_some() {
+            self.end_waiting(session, key);
+            if self.held[key].chunk.is_some() {
                 self.send_held(session, key);
             }
-            if self.subscriptions[self.held.values[key].subscription].max_rate_hz > 0 {
+            if self.subscriptions[self.held[key].subscription].max_rate_hz > 0 {
                 self.set_pace(key);
-                self.link_held(session, key);
             } else {
                 self.forget_held(key);
             }
         }
     }
 
-    /// A subscription ends: what is held under it is sent before that is told, or dropped with its session.
-    pub(crate) fn end_held(&mut self, session: SessionKey, subscription: SubscriptionKey, send: bool) {
-        for head in [self.sessions[session].held.waiting, self.sessions[session].held.paced] {
-            let mut key = head;
-            while key.is_some() {
-                let next = self.held.values[key].next;
-                if self.held.values[key].subscription == subscription {
-                    self.unlink_held(session, key);
-                    if let Some(timer) = self.held.values[key].timer.take() {
-                        self.wheel.cancel(timer);
-                    }
-                    if send && self.held.values[key].chunk.is_some() {
-                        self.send_held(session, key);
-                    }
-                    self.drop_held_value(session, key);
-                    self.forget_held(key);
-                }
-                key = next;
-            }
+    /// A message of a topic is about to be delivered at once under `governing`: it must not overtake a value that is
+    /// held under another subscription.
+    pub(crate) fn yield_held(&mut self, session: SessionKey, governing: SubscriptionKey, topic: TopicKey) {
+        if self.sessions[session].held.count == 0 || !topic.is_some() {
+            return;
+        }
+        if let Some(key) = self.held.find(session, topic)
+            && self.held[key].subscription != governing
+        {
+            self.end_held(session, key, true);
         }
     }
 
+    /// A subscription ends: what is held under it is sent before that is told, or dropped with its session.
+    pub(crate) fn end_held_under(&mut self, session: SessionKey, subscription: SubscriptionKey, send: bool) {
+        loop {
+            let key = self.subscriptions[subscription].held;
+            if !key.is_some() {
+                return;
+            }
+            self.end_held(session, key, send);
+        }
+    }
+
+    /// A session is about to forget what a topic's id means: a value that was rendered with it goes first.
+    pub(crate) fn end_held_of(&mut self, session: SessionKey, topic: TopicKey) {
+        if let Some(key) = self.held.find(session, topic) {
+            self.end_held(session, key, true);
+        }
+    }
+
+    /// A session goes without what it still waits for.
+    pub(crate) fn discard_held(&mut self, session: SessionKey) {
+        for index in 0..self.sessions[session].subscriptions.len() {
+            let (_, subscription) = self.sessions[session].subscriptions[index];
+            self.end_held_under(session, subscription, false);
+        }
+    }
+
+    fn end_held(&mut self, session: SessionKey, key: HeldKey, send: bool) {
+        match self.held[key].timer.take() {
+            Some(timer) => {
+                self.wheel.cancel(timer);
+            }
+            None => self.end_waiting(session, key),
+        }
+        if send && self.held[key].chunk.is_some() {
+            self.send_held(session, key);
+        }
+        self.drop_held_value(session, key);
+        self.forget_held(key);
+    }
+
+    fn begin_waiting(&mut self, session: SessionKey, key: HeldKey) {
+        self.held.link(List::Waiting, &mut self.sessions[session].held.waiting, key);
+    }
+
+    fn end_waiting(&mut self, session: SessionKey, key: HeldKey) {
+        self.held.unlink(List::Waiting, &mut self.sessions[session].held.waiting, key);
+    }
+
     fn send_held(&mut self, session: SessionKey, key: HeldKey) {
-        let held = &mut self.held.values[key];
+        let held = &mut self.held[key];
         let subscription = held.subscription;
         let chunk = std::mem::replace(&mut held.chunk, ChunkKey::NONE);
         let conflated = std::mem::take(&mut held.conflated);
@@ -261,7 +234,7 @@ impl Shard {
     }
 
     fn drop_held_value(&mut self, session: SessionKey, key: HeldKey) -> bool {
-        let chunk = std::mem::replace(&mut self.held.values[key].chunk, ChunkKey::NONE);
+        let chunk = std::mem::replace(&mut self.held[key].chunk, ChunkKey::NONE);
         if !chunk.is_some() {
             return false;
         }
@@ -269,42 +242,6 @@ impl Shard {
         self.uncharge(session, Self::charge_of(bytes));
         self.chunks.release(chunk);
         true
-    }
-
-    fn forget_held(&mut self, key: HeldKey) {
-        let held = self.held.remove(key);
-        self.topics.unhold(held.topic);
-    }
-
-    fn session_of_held(&self, key: HeldKey) -> SessionKey {
-        self.subscriptions[self.held.values[key].subscription].session
-    }
-
-    fn list_of_held(&mut self, session: SessionKey, key: HeldKey) -> &mut HeldKey {
-        let list = &mut self.sessions[session].held;
-        if self.held.values[key].timer.is_some() { &mut list.paced } else { &mut list.waiting }
-    }
-
-    fn link_held(&mut self, session: SessionKey, key: HeldKey) {
-        let head = std::mem::replace(self.list_of_held(session, key), key);
-        let held = &mut self.held.values[key];
-        held.previous = HeldKey::NONE;
-        held.next = head;
-        if head.is_some() {
-            self.held.values[head].previous = key;
-        }
-    }
-
-    fn unlink_held(&mut self, session: SessionKey, key: HeldKey) {
-        let Held { previous, next, .. } = self.held.values[key];
-        if previous.is_some() {
-            self.held.values[previous].next = next;
-        } else {
-            *self.list_of_held(session, key) = next;
-        }
-        if next.is_some() {
-            self.held.values[next].previous = previous;
-        }
     }
 
     /// The newest message as a chunk of its own, shared by all who hold it: a held value must not keep a whole

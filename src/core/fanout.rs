@@ -18,7 +18,7 @@
 //! exactly those who were subscribed when it was admitted.
 
 use crate::arena::{ChunkKey, Key, MatchKey, SessionKey, SubscriptionKey, TopicKey};
-use crate::chunk::Range;
+use crate::chunk::{Purpose, Range};
 use crate::encoding::{Address, Delivery, ENCODINGS_MAX};
 use crate::settings::{CHUNK_BYTES_MAX, TURN_BYTES_MAX};
 use crate::shard::Shard;
@@ -105,7 +105,7 @@ impl Shard {
                 Address::Name => &mut open.by_name[encoding],
             };
             if !slot.is_some() {
-                *slot = self.chunks.acquire();
+                *slot = self.chunks.acquire(Purpose::Topic);
             }
             let chunk = self.chunks.get_mut(*slot);
             let begin = chunk.length();
@@ -190,7 +190,6 @@ impl Shard {
         self.drop_newest_copy();
         for chunk in by_id.into_iter().chain(by_name).filter(|chunk| chunk.is_some()) {
             self.chunks.release(chunk);
-            self.sealed.push(chunk);
         }
         let (Audience::Topic(_, set) | Audience::Set(set)) = audience;
         self.topics.release_set(set);
@@ -250,6 +249,7 @@ impl Shard {
         if self.subscriptions[subscription].policy == Policy::Conflate {
             self.offer_newest(session, subscription, topic, chunk, except);
         } else {
+            self.yield_held(session, subscription, topic);
             self.enqueue_all(session, subscription, chunk, except);
         }
     }
@@ -287,7 +287,6 @@ impl Shard {
             let policy = self.subscriptions[subscription].policy;
             match policy {
                 Policy::Disconnect => {
-                    self.counters.slow_closed += 1;
                     self.counters.dropped += u64::from(range.count);
                     self.doom(session, Code::SlowConsumer);
                     return;

@@ -55,7 +55,11 @@ impl Matches {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.subscriptions.is_empty() && self.groups.is_empty()
+        self.len() == 0
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.subscriptions.len() + self.groups.len()
     }
 }
 
@@ -119,13 +123,17 @@ impl Filters {
         self.nodes[node].subscriptions.get(position as usize).copied()
     }
 
-    pub(crate) fn add_group(&mut self, node: NodeKey, group: GroupKey) {
-        self.nodes[node].groups.push(group);
+    pub(crate) fn groups_at(&self, node: NodeKey) -> &[GroupKey] {
+        &self.nodes[node].groups
     }
 
-    pub(crate) fn remove_group(&mut self, node: NodeKey, group: GroupKey) {
+    /// The groups at a node, to be changed. Who takes one out tells so by [`Filters::note_group_left`].
+    pub(crate) fn groups_at_mut(&mut self, node: NodeKey) -> &mut Vec<GroupKey> {
+        &mut self.nodes[node].groups
+    }
+
+    pub(crate) fn note_group_left(&mut self, node: NodeKey) {
         self.raise_generation_of(node);
-        self.nodes[node].groups.retain(|known| *known != group);
         self.prune(node);
     }
 
@@ -209,7 +217,10 @@ impl Filters {
             key = parent;
         }
         if self.children.is_empty() {
+            // Only the root is left; a slab gives memory back by being made anew.
             self.children = HashTable::new();
+            self.nodes = Arena::new();
+            self.root = self.nodes.insert(Node::default());
         }
     }
 

@@ -29,6 +29,8 @@ pub(crate) struct Group {
     /// Whose turn it is.
     next: usize,
     perch: Perch,
+    /// Its index in the list of its perch.
+    position: u32,
 }
 
 pub(crate) struct Groups {
@@ -62,6 +64,9 @@ impl Groups {
         let hash = hash_of(&self.hasher, &self.groups[key]);
         let found = self.by_name.find_entry(hash, |known| *known == key);
         found.expect("every group is found by its name").remove();
+        if self.by_name.is_empty() {
+            self.by_name = HashTable::new();
+        }
         self.groups.remove(key)
     }
 
@@ -122,11 +127,11 @@ impl Shard {
             members: Vec::new(),
             next: 0,
             perch,
+            position: 0,
         });
-        match perch {
-            Perch::Topic(topic) => self.topics.get_mut(topic).groups.push(group),
-            Perch::Node(node) => self.filters.add_group(node, group),
-        }
+        let list = self.list_of_perch(perch);
+        list.push(group);
+        self.groups.groups[group].position = (list.len() - 1) as u32;
         group
     }
 
@@ -136,19 +141,41 @@ impl Shard {
         if let Some(moved) = group.members.get(position as usize) {
             self.subscriptions[*moved].position = position;
         }
-        if !group.members.is_empty() {
-            return;
+        if group.members.is_empty() {
+            self.dissolve_group(key);
         }
-        match self.groups.remove(key).perch {
-            Perch::Topic(topic) => {
-                self.topics.get_mut(topic).groups.retain(|known| *known != key);
-                self.topics.unhold(topic);
-            }
-            Perch::Node(node) => {
-                self.prepare_wildcard_change();
-                self.filters.remove_group(node, key);
-            }
+    }
+
+    fn dissolve_group(&mut self, key: GroupKey) {
+        let Group { perch, position, .. } = self.groups.remove(key);
+        if let Perch::Node(_) = perch {
+            self.prepare_wildcard_change();
         }
+        let list = self.list_of_perch(perch);
+        list.swap_remove(position as usize);
+        if let Some(moved) = list.get(position as usize).copied() {
+            self.groups.groups[moved].position = position;
+        }
+        match perch {
+            Perch::Topic(topic) => self.topics.unhold(topic),
+            Perch::Node(node) => self.filters.note_group_left(node),
+        }
+    }
+
+    fn list_of_perch(&mut self, perch: Perch) -> &mut Vec<GroupKey> {
+        match perch {
+            Perch::Topic(topic) => &mut self.topics.get_mut(topic).groups,
+            Perch::Node(node) => self.filters.groups_at_mut(node),
+        }
+    }
+
+    /// The group that stands where this one says it does.
+    pub(crate) fn group_at_place_of(&self, group: &Group) -> Option<GroupKey> {
+        let list = match group.perch {
+            Perch::Topic(topic) => &self.topics.get(topic).groups[..],
+            Perch::Node(node) => self.filters.groups_at(node),
+        };
+        list.get(group.position as usize).copied()
     }
 
     /// Gives a message to one member of each group that takes publications.
@@ -210,7 +237,6 @@ impl Shard {
         let session = self.subscriptions[member].session;
         match self.subscriptions[member].policy {
             Policy::Disconnect => {
-                self.counters.slow_closed += 1;
                 self.counters.dropped += 1;
                 self.doom(session, Code::SlowConsumer);
             }

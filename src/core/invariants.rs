@@ -3,6 +3,7 @@
 
 use crate::arena::{ChunkKey, EntryKey, Key, SessionKey};
 use crate::outbox::Content;
+use crate::settings::HELD_BYTES;
 use crate::shard::Shard;
 use crate::subscription::Place;
 use std::collections::BTreeMap;
@@ -53,9 +54,15 @@ impl Shard {
             }
             entry = item.next;
         }
-        let held = self.held.iter().filter(|(_, held)| held.chunk.is_some());
-        let own = held.filter(|(_, held)| self.subscriptions[held.subscription].session == session);
-        bytes += own.map(|(_, held)| Shard::charge_of(self.chunks.get(held.chunk).length())).sum::<u32>();
+        let held = self.held.iter().filter(|(_, held)| held.session == session);
+        let mut held_count = 0;
+        for (_, held) in held {
+            assert!(self.subscriptions[held.subscription].session == session, "its own session's");
+            let value = if held.chunk.is_some() { Shard::charge_of(self.chunks.get(held.chunk).length()) } else { 0 };
+            bytes += HELD_BYTES + value;
+            held_count += 1;
+        }
+        assert_eq!(held_count, state.held.count, "a session knows how many values are held for it");
         assert_eq!(bytes, state.queue.charged_bytes, "a queue is charged what it holds");
         (count, bytes)
     }
@@ -73,20 +80,25 @@ impl Shard {
                     Place::Node(node) => self.filters.subscription_at(node, found.position),
                 };
                 assert_eq!(at_place, Some(*subscription), "a subscription stands where it says");
-                self.check_chain(found.queued_first, found.queued_last);
+                self.check_chain(key, found.queued_first, found.queued_last);
             }
             listed += state.subscriptions.len();
         }
         assert_eq!(listed, self.subscriptions.len(), "every subscription is some session's");
+        for (key, group) in self.groups.iter() {
+            assert_eq!(self.group_at_place_of(group), Some(key), "a group stands where it says");
+        }
         let members: usize = self.groups.iter().map(|(_, group)| group.members.len()).sum();
         let exact: usize = self.topics.iter().map(|(_, topic)| topic.exact.len()).sum();
         assert!(members + exact <= listed, "no place lists a subscription twice");
     }
 
-    fn check_chain(&self, first: EntryKey, last: EntryKey) {
+    fn check_chain(&self, session: SessionKey, first: EntryKey, last: EntryKey) {
         let mut entry = first;
         let mut reached = EntryKey::NONE;
         while entry.is_some() {
+            let is_second_gap = reached.is_some() && self.is_gap(reached) && self.is_gap(entry);
+            assert!(!is_second_gap || self.has_begun(session, reached), "GAPs without a message between them are one");
             reached = entry;
             entry = self.entries[entry].next_in_chain();
         }

@@ -31,6 +31,7 @@ pub mod encoding;
 mod fanout;
 mod filters;
 mod groups;
+mod held;
 mod invariants;
 mod outbox;
 mod publish;

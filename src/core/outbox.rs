@@ -11,11 +11,10 @@
 //! subscription, so that the oldest can be dropped without a search.
 //!
 //! Invariants: an entry that has begun to be sent is the front and is never dropped; a subscription's chain is in the
-//! order of the queue; at most one GAP entry that has not begun stands at the front of a chain, and neighbours in a
-//! chain are never two such GAPs.
+//! order of the queue; neighbours in a chain are never two GAPs, unless the first has begun.
 
 use crate::arena::{Arena, ChunkKey, EntryKey, Key, SessionKey, SubscriptionKey};
-use crate::chunk::Range;
+use crate::chunk::{Purpose, Range};
 use crate::encoding::Event;
 use crate::session::Slices;
 use crate::settings::{CONTROL_BYTES_RESERVE, ENTRY_BYTES};
@@ -27,6 +26,8 @@ use fanwire_wire::Code;
 const FRONT_BYTES_MAX: usize = 256 * 1024;
 /// A session's own chunk is not appended to beyond this: what is dropped together should stay small.
 const OWN_CHUNK_BYTES_MAX: u32 = 4 * 1024;
+/// About what a GAP takes.
+const GAP_BYTES: u32 = 32;
 
 /// A session's queue.
 #[derive(Debug, Clone, Copy)]
@@ -145,7 +146,11 @@ impl Shard {
                 && entry.content == content
                 && entry.range.bytes() < OWN_CHUNK_BYTES_MAX
         };
-        let chunk = if appendable { self.entries[back].chunk } else { self.chunks.acquire() };
+        let chunk = match content {
+            _ if appendable => self.entries[back].chunk,
+            Content::Gap { .. } => self.chunks.acquire(Purpose::piece(GAP_BYTES)),
+            Content::Messages | Content::Control => self.chunks.acquire(Purpose::Session),
+        };
         let mut bytes = std::mem::take(&mut self.chunks.get_mut(chunk).bytes);
         let begin = bytes.len() as u32;
         render(self, &mut bytes);
@@ -170,10 +175,8 @@ impl Shard {
         self.counters.conflated += conflated;
         let session = self.subscriptions[subscription].session;
         let last = self.subscriptions[subscription].queued_last;
-        if last.is_some() && !self.has_begun(session, last) && matches!(self.entries[last].content, Content::Gap { .. })
-        {
-            self.raise_gap(last, dropped, conflated);
-            return;
+        if last.is_some() && self.is_gap(last) && !self.has_begun(session, last) {
+            return self.raise_gap(last, dropped, conflated);
         }
         self.enqueue_own(session, subscription, Content::Gap { dropped, conflated }, |shard, out| {
             shard.render_gap(subscription, dropped, conflated, out);
@@ -183,20 +186,14 @@ impl Shard {
         self.entries[back].is_own = false;
     }
 
-    /// Drops the oldest messages waiting under a subscription: the entry becomes the GAP that tells of it, or is
-    /// counted into the GAP before it. Returns false when nothing can be dropped.
+    /// Drops the oldest messages waiting under a subscription: their entry becomes the GAP that tells of it, or is
+    /// counted into the GAP beside it. Returns false when nothing can be dropped.
     pub(crate) fn drop_oldest(&mut self, subscription: SubscriptionKey) -> bool {
         let session = self.subscriptions[subscription].session;
-        let mut gap = EntryKey::NONE;
         let mut before = EntryKey::NONE;
         let mut victim = self.subscriptions[subscription].queued_first;
-        while victim.is_some() {
-            let begun = self.has_begun(session, victim);
-            match self.entries[victim].content {
-                Content::Messages if !begun => break,
-                Content::Gap { .. } if !begun => gap = victim,
-                _ => {}
-            }
+        // At most what has begun and one GAP stand before it.
+        while victim.is_some() && (self.has_begun(session, victim) || self.is_gap(victim)) {
             before = victim;
             victim = self.entries[victim].next_in_chain;
         }
@@ -204,23 +201,38 @@ impl Shard {
             return false;
         }
         let dropped = u64::from(self.entries[victim].range.count);
-        if gap.is_some() && gap == before {
-            self.counters.dropped += dropped;
-            self.raise_gap(gap, dropped, 0);
+        self.counters.dropped += dropped;
+        if before.is_some() && self.is_gap(before) && !self.has_begun(session, before) {
             self.unlink_from_chain(victim, before);
             self.remove_entry(session, victim);
+            self.raise_gap(before, dropped, 0);
+            self.merge_next_gap(session, before);
         } else {
             self.turn_into_gap(session, victim, dropped);
+            self.merge_next_gap(session, victim);
         }
         true
     }
 
-    /// Drops everything that has not begun to be sent.
+    /// Two GAPs with no message between them are one.
+    fn merge_next_gap(&mut self, session: SessionKey, gap: EntryKey) {
+        let next = self.entries[gap].next_in_chain;
+        if next.is_some()
+            && let Content::Gap { dropped, conflated } = self.entries[next].content
+        {
+            self.unlink_from_chain(next, gap);
+            self.remove_entry(session, next);
+            self.raise_gap(gap, dropped, conflated);
+        }
+    }
+
+    /// Drops everything that has not begun to be sent, but for a greeting.
     pub(crate) fn discard_queue(&mut self, session: SessionKey) {
         let mut entry = self.sessions[session].queue.front;
+        let greeting = if self.sessions[session].is_greeted { EntryKey::NONE } else { entry };
         while entry.is_some() {
             let next = self.entries[entry].next;
-            if !self.has_begun(session, entry) {
+            if !self.has_begun(session, entry) && entry != greeting {
                 let subscription = self.entries[entry].subscription;
                 if subscription.is_some() {
                     self.detach_chain(subscription);
@@ -262,6 +274,7 @@ impl Shard {
 
     /// Takes sent bytes off the front of a session's queue.
     pub(crate) fn take_sent(&mut self, session: SessionKey, mut sent_bytes: usize) {
+        self.sessions[session].is_greeted |= sent_bytes > 0;
         loop {
             let queue = &mut self.sessions[session].queue;
             let front = queue.front;
@@ -365,9 +378,13 @@ impl Shard {
     }
 
     /// Whether some bytes of an entry are sent, so that the rest has to follow.
-    fn has_begun(&self, session: SessionKey, entry: EntryKey) -> bool {
+    pub(crate) fn has_begun(&self, session: SessionKey, entry: EntryKey) -> bool {
         let queue = &self.sessions[session].queue;
         queue.front == entry && queue.sent_bytes > 0
+    }
+
+    pub(crate) fn is_gap(&self, entry: EntryKey) -> bool {
+        matches!(self.entries[entry].content, Content::Gap { .. })
     }
 
     /// Adds to the counts of a GAP that has not begun.
@@ -389,9 +406,8 @@ impl Shard {
 
     /// Puts a GAP in the place of messages that are dropped.
     fn turn_into_gap(&mut self, session: SessionKey, victim: EntryKey, dropped: u64) {
-        self.counters.dropped += dropped;
         let Entry { chunk: old_chunk, range: old_range, subscription, .. } = self.entries[victim];
-        let chunk = self.chunks.acquire();
+        let chunk = self.chunks.acquire(Purpose::piece(GAP_BYTES));
         let mut bytes = std::mem::take(&mut self.chunks.get_mut(chunk).bytes);
         self.render_gap(subscription, dropped, 0, &mut bytes);
         let range = Range { begin: 0, end: bytes.len() as u32, count: 0 };
@@ -413,7 +429,7 @@ impl Shard {
     }
 
     /// A client that does not read its replies is not waited for.
-    fn check_control_bound(&mut self, session: SessionKey) {
+    pub(crate) fn check_control_bound(&mut self, session: SessionKey) {
         let bound = self.settings.limits.queue_bytes_max.saturating_add(CONTROL_BYTES_RESERVE);
         if self.sessions[session].queue.charged_bytes > bound {
             self.doom(session, Code::QueueOverflow);

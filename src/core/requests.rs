@@ -48,10 +48,15 @@ impl Shard {
             return Err(Violation(Code::DuplicateCorrelation));
         }
         let in_flight = asked.map_or(0, hashbrown::HashMap::len);
-        self.counters.requests += 1;
         match self.find_responder(in_flight, question) {
             Ok(responder) => self.call(session, responder, question),
-            Err(code) => self.fail_request(session, question.correlation, code),
+            Err(code) => {
+                // That nobody answers is no fault of who asks.
+                if !matches!(code, Code::NoResponders | Code::RespondersBusy) {
+                    self.refusal = Some(code);
+                }
+                self.fail_request(session, question.correlation, code);
+            }
         }
         Ok(())
     }
@@ -85,6 +90,7 @@ impl Shard {
     }
 
     fn call(&mut self, requester: SessionKey, member: SubscriptionKey, question: &Question<'_>) {
+        self.counters.requests += 1;
         let responder = self.subscriptions[member].session;
         let deadline = self.now + Duration::from_millis(u64::from(question.deadline_ms));
         let key = self.requests.next_key();
@@ -182,6 +188,7 @@ impl Shard {
     }
 
     fn dialogue_of(&mut self, session: SessionKey) -> &mut Dialogue {
-        self.sessions[session].dialogue.get_or_insert_default()
+        let seed = self.settings.seed;
+        self.sessions[session].dialogue.get_or_insert_with(|| Box::new(Dialogue::new(seed)))
     }
 }

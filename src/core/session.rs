@@ -1,10 +1,11 @@
 //! Sessions: who is there, what they hold, and the queue of what they are to be sent.
 
 use crate::arena::{Key, RequestKey, SessionKey, SubscriptionKey, TopicKey};
-use crate::conflation::HeldList;
 use crate::encoding::EncodingId;
+use crate::held::HeldList;
 use crate::outbox::Queue;
 use fanwire_wire::Code;
+use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
@@ -38,14 +39,20 @@ pub(crate) enum Registered {
 }
 
 /// Requests of a session that asks or answers.
-#[derive(Default)]
 pub(crate) struct Dialogue {
     /// By correlation: what this session asked.
-    pub(crate) asked: HashMap<u32, RequestKey, foldhash::quality::FixedState>,
+    pub(crate) asked: HashMap<u32, RequestKey, FixedState>,
     /// By handle: what this session has to answer.
-    pub(crate) called: HashMap<u64, RequestKey, foldhash::quality::FixedState>,
+    pub(crate) called: HashMap<u64, RequestKey, FixedState>,
     /// Handles given out so far; the next one is one more.
     pub(crate) handles: u64,
+}
+
+impl Dialogue {
+    pub(crate) fn new(seed: u64) -> Self {
+        let hasher = FixedState::with_seed(seed);
+        Dialogue { asked: HashMap::with_hasher(hasher.clone()), called: HashMap::with_hasher(hasher), handles: 0 }
+    }
 }
 
 /// Publishes that are to be acknowledged at the end of the turn.
@@ -66,6 +73,8 @@ pub(crate) struct Session {
     pub(crate) is_ended: bool,
     /// The shell was told to close it.
     pub(crate) is_doomed: bool,
+    /// Something was sent to it. What is first is its protocol's greeting, without which nothing can be understood.
+    pub(crate) is_greeted: bool,
     /// Some subscription of it wants little unsent data in the kernel.
     pub(crate) wants_freshness: bool,
     /// By their numbers, sorted.
@@ -99,6 +108,7 @@ impl Session {
             is_blocked: false,
             is_ended: false,
             is_doomed: false,
+            is_greeted: false,
             wants_freshness: false,
             subscriptions: SmallVec::new(),
             registered: Vec::new(),

@@ -7,10 +7,16 @@ use fanwire_wire::Limits;
 pub const TURN_BYTES_MAX: u32 = 256 * 1024;
 /// Bytes after which a topic's open chunk is sealed.
 pub const CHUNK_BYTES_MAX: u32 = 64 * 1024;
+/// What `queue_bytes_max` may be at the most: what passes it a little still has to be counted in 32 bits.
+pub const QUEUE_BYTES_CEILING: u32 = 1 << 31;
 /// Replies and notices may pass `queue_bytes_max` by this much before the connection is closed for not reading them.
 pub const CONTROL_BYTES_RESERVE: u32 = 256 * 1024;
 /// What a place in a queue costs besides its bytes, charged so that a queue of tiny messages is bounded too.
 pub const ENTRY_BYTES: u32 = 40;
+
+/// What it costs to hold a value back, or to keep a topic's rate, besides the value: the topic stays known, and there
+/// may be a timer.
+pub const HELD_BYTES: u32 = 128;
 
 /// Bounds and seed of one shard.
 #[derive(Debug, Clone, Copy)]

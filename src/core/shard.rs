@@ -14,16 +14,16 @@
 use crate::arena::{Arena, ChunkKey, HeldKey, Key, RequestKey, SessionKey, SubscriptionKey};
 use crate::chunk::{Chunks, Range};
 use crate::command::Command;
-use crate::conflation::HeldValues;
 use crate::counters::Counters;
 use crate::encoding::{ENCODINGS_MAX, Encoding, EncodingId, Event};
 use crate::fanout::Open;
 use crate::filters::{Filters, Matches};
 use crate::groups::Groups;
+use crate::held::HeldValues;
 use crate::outbox::{Content, Entries};
 use crate::requests::{Question, Request};
 use crate::session::{Registered, Session, SessionId, Slices};
-use crate::settings::Settings;
+use crate::settings::{QUEUE_BYTES_CEILING, Settings};
 use crate::subscription::Subscription;
 use crate::time::Time;
 use crate::topics::Topics;
@@ -73,14 +73,13 @@ pub struct Shard {
     pub(crate) opens: Vec<Open>,
     pub(crate) rendered_bytes: u32,
     pub(crate) acking: Vec<SessionKey>,
-    /// Chunks sealed in the last turn, to be trimmed where they outlive it.
-    pub(crate) sealed: Vec<ChunkKey>,
     /// Counts fan-outs, so that each session is met once in each.
     pub(crate) fanout: u64,
 
     /// For the shell.
     dirty: Vec<SessionId>,
     closures: Vec<Closure>,
+    pub(crate) refusal: Option<Code>,
     pub(crate) freshness: Vec<SessionId>,
 
     /// Buffers that keep their memory between uses.
@@ -95,11 +94,12 @@ impl Shard {
     ///
     /// # Panics
     /// When there are more than 8 encodings, or `queue_bytes_max` is below what a turn may produce
-    /// ([`Settings::queue_bytes_min`]).
+    /// ([`Settings::queue_bytes_min`]) or above what can be counted ([`QUEUE_BYTES_CEILING`]).
     pub fn new(settings: Settings, encodings: Vec<Box<dyn Encoding>>, now: Time) -> Self {
         assert!(encodings.len() <= ENCODINGS_MAX, "a shard knows at most {ENCODINGS_MAX} encodings");
         let least = Settings::queue_bytes_min(settings.limits.frame_bytes_max);
-        assert!(settings.limits.queue_bytes_max >= least, "queue_bytes_max must be at least {least}");
+        let allowed = least..=QUEUE_BYTES_CEILING;
+        assert!(allowed.contains(&settings.limits.queue_bytes_max), "queue_bytes_max must be within {allowed:?}");
         Shard {
             settings,
             encodings,
@@ -120,10 +120,10 @@ impl Shard {
             opens: Vec::new(),
             rendered_bytes: 0,
             acking: Vec::new(),
-            sealed: Vec::new(),
             fanout: 0,
             dirty: Vec::new(),
             closures: Vec::new(),
+            refusal: None,
             freshness: Vec::new(),
             met: Vec::new(),
             matches: Matches::default(),
@@ -136,9 +136,7 @@ impl Shard {
     pub fn begin_turn(&mut self, now: Time) {
         debug_assert!(self.opens.is_empty() && self.acking.is_empty(), "the last turn was finished");
         self.now = self.now.max(now);
-        for chunk in self.sealed.drain(..) {
-            self.chunks.trim(chunk);
-        }
+        self.chunks.trim();
         let mut due = std::mem::take(&mut self.due);
         self.wheel.expire(self.now, &mut due);
         for timer in due.drain(..) {
@@ -187,10 +185,7 @@ impl Shard {
     pub fn send(&mut self, session: SessionId, render: impl FnOnce(&mut Vec<u8>)) {
         let key = self.key_of(session);
         self.enqueue_own(key, SubscriptionKey::NONE, Content::Control, |_, out| render(out));
-        let bound = self.settings.limits.queue_bytes_max.saturating_add(crate::settings::CONTROL_BYTES_RESERVE);
-        if self.sessions[key].queue.charged_bytes > bound {
-            self.doom(key, Code::QueueOverflow);
-        }
+        self.check_control_bound(key);
     }
 
     /// Ends the turn's input: everything open is fanned out, acknowledgements are told, bounds are kept.
@@ -204,7 +199,7 @@ impl Shard {
         }
         self.acking = acking;
         self.close_largest();
-        self.topics.forget_surplus();
+        self.topics.forget_surplus(self.subscriptions.len());
         self.rendered_bytes = 0;
     }
 
@@ -226,9 +221,19 @@ impl Shard {
         !self.dirty.is_empty()
     }
 
+    /// Whether some session has to be closed.
+    pub const fn has_closures(&self) -> bool {
+        !self.closures.is_empty()
+    }
+
     /// Moves the sessions that have to be closed to `closures`, each once.
     pub fn take_closures(&mut self, closures: &mut Vec<Closure>) {
         closures.append(&mut self.closures);
+    }
+
+    /// The code of the newest command that was refused since the last call, for the log. The session goes on.
+    pub const fn take_refusal(&mut self) -> Option<Code> {
+        self.refusal.take()
     }
 
     /// Moves the sessions whose sockets should hold little unsent data to `sessions`, each once.
@@ -268,8 +273,9 @@ impl Shard {
         self.sessions[self.key_of(session)].queue.is_empty()
     }
 
-    /// Ends a session's part: its subscriptions and requests are over, what was queued is still to be flushed. A
-    /// session that is closed for its slowness is not even sent that, but for the frame that has begun.
+    /// Ends a session's part: its subscriptions and requests are over, what was queued is still to be flushed, what was
+    /// held back is not sent any more. A session that is closed for its slowness is not even sent what was queued, but
+    /// for the frame that has begun.
     pub fn end_session(&mut self, session: SessionId) {
         let key = self.key_of(session);
         if self.sessions[key].is_ended {
@@ -281,7 +287,7 @@ impl Shard {
         }
         for (_, subscription) in std::mem::take(&mut self.sessions[key].subscriptions) {
             self.detach(subscription);
-            self.end_held(key, subscription, false);
+            self.end_held_under(key, subscription, false);
             self.detach_chain(subscription);
             self.subscriptions.remove(subscription);
         }
@@ -306,6 +312,9 @@ impl Shard {
         self.take_everything(key);
         assert!(self.sessions[key].queue.charged_bytes == 0, "an empty queue is charged nothing");
         self.sessions.remove(key);
+        if self.sessions.len() == 0 {
+            self.topics.forget_all();
+        }
     }
 
     /// When `begin_turn` has something to do next.
@@ -351,36 +360,52 @@ impl Shard {
 
     pub(crate) fn mark_dirty(&mut self, key: SessionKey) {
         let state = &mut self.sessions[key];
-        if !state.is_dirty {
+        // A socket that is full says when it is not: trying before would be in vain.
+        if !state.is_dirty && !state.is_blocked {
             state.is_dirty = true;
             self.dirty.push(SessionId { key, generation: state.generation });
         }
     }
 
-    /// Asks the shell, once, to close a session.
+    /// Asks the shell, once, to close a session that does not read what it is sent.
     pub(crate) fn doom(&mut self, key: SessionKey, code: Code) {
         let state = &mut self.sessions[key];
         if !state.is_doomed {
             state.is_doomed = true;
+            self.counters.slow_closed += 1;
             self.closures.push(Closure { session: SessionId { key, generation: state.generation }, code });
         }
     }
 
     pub(crate) fn refuse(&mut self, session: SessionKey, scope: Scope, code: Code, reference: u64) {
         self.counters.refused += 1;
+        self.refusal = Some(code);
         self.enqueue_event(session, &Event::Refused { scope, code, reference });
     }
 
-    /// While all queues together are beyond their bound, the largest one's session goes.
+    /// While all queues together are beyond their bound, the largest one's session goes. What sessions that go already
+    /// still hold does not count: nobody else's going would free it.
     fn close_largest(&mut self) {
-        while self.charged_bytes > self.settings.queue_bytes_total_max {
-            let alive = self.sessions.iter().filter(|(_, state)| !state.is_doomed && !state.is_ended);
-            let Some((key, _)) = alive.max_by_key(|(_, state)| state.queue.charged_bytes) else {
-                return;
-            };
-            self.counters.slow_closed += 1;
+        if self.charged_bytes <= self.settings.queue_bytes_total_max {
+            return;
+        }
+        let mut going_bytes = 0;
+        let mut candidates = Vec::new();
+        for (key, state) in self.sessions.iter() {
+            if state.is_doomed {
+                going_bytes += u64::from(state.queue.charged_bytes);
+            } else {
+                candidates.push((state.queue.charged_bytes, key));
+            }
+        }
+        candidates.sort_unstable();
+        while self.charged_bytes - going_bytes > self.settings.queue_bytes_total_max
+            && let Some((_, key)) = candidates.pop()
+        {
             self.doom(key, Code::QueueOverflow);
+            self.discard_held(key);
             self.discard_queue(key);
+            going_bytes += u64::from(self.sessions[key].queue.charged_bytes);
         }
     }
 

@@ -4,7 +4,7 @@
 //! among a group's members. Before the change, what its change concerns is fanned out, so that SUBSCRIBED and
 //! UNSUBSCRIBED stand in the queue exactly between what the session gets and what it does not.
 
-use crate::arena::{EntryKey, Key, SessionKey, SubscriptionKey};
+use crate::arena::{EntryKey, HeldKey, Key, SessionKey, SubscriptionKey};
 use crate::command::Subscribe;
 use crate::encoding::Event;
 use crate::session::SessionId;
@@ -36,6 +36,7 @@ impl Shard {
             position,
             queued_first: EntryKey::NONE,
             queued_last: EntryKey::NONE,
+            held: HeldKey::NONE,
             max_rate_hz: wish.max_rate_hz,
             policy: wish.policy,
             no_echo: wish.no_echo,
@@ -117,8 +118,12 @@ impl Shard {
             return self.refuse(session, Scope::Subscription, Code::UnknownSubscription, u64::from(number));
         };
         let (_, key) = self.sessions[session].subscriptions.remove(index);
+        let place = self.subscriptions[key].place;
         self.detach(key);
-        self.end_held(session, key, true);
+        self.end_held_under(session, key, true);
+        if let Place::Topic(topic) = place {
+            self.end_held_of(session, topic);
+        }
         self.detach_chain(key);
         self.subscriptions.remove(key);
         self.enqueue_event(session, &Event::Unsubscribed { subscription: number });

@@ -1,6 +1,6 @@
 //! A subscription of a local session: what it asked for, where it stands, and what waits under it.
 
-use crate::arena::{EntryKey, GroupKey, NodeKey, SessionKey, TopicKey};
+use crate::arena::{EntryKey, GroupKey, HeldKey, NodeKey, SessionKey, TopicKey};
 use fanwire_wire::frame::Policy;
 
 /// Where a subscription is attached.
@@ -24,6 +24,8 @@ pub(crate) struct Subscription {
     /// Its entries in the session's queue, oldest first.
     pub(crate) queued_first: EntryKey,
     pub(crate) queued_last: EntryKey,
+    /// The first of the values that are held back under it.
+    pub(crate) held: HeldKey,
     pub(crate) max_rate_hz: u16,
     pub(crate) policy: Policy,
     pub(crate) no_echo: bool,
@@ -31,9 +33,10 @@ pub(crate) struct Subscription {
 
 impl Subscription {
     /// Orders subscriptions that share a delivery: the smallest governs. Among conflating ones that is the one that
-    /// lets most through, and no bound lets through more than any.
-    pub(crate) fn strictness(&self) -> (Policy, u16) {
+    /// lets most through, and no bound lets through more than any; among equals it is always the same one, so that
+    /// their rate is kept in one place.
+    pub(crate) fn strictness(&self) -> (Policy, u16, u32) {
         let rate = if self.max_rate_hz == 0 { u16::MAX } else { self.max_rate_hz - 1 };
-        (self.policy, u16::MAX - rate)
+        (self.policy, u16::MAX - rate, self.number)
     }
 }

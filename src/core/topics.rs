@@ -9,7 +9,9 @@
 //!
 //! A topic is held while somebody subscribes to it by name, has registered it, or keeps a value of it; otherwise it
 //! is only remembered, so that the next publish need not walk the filters. What is remembered is bounded, and a topic
-//! must be seen twice before it displaces another: a flood of unique names passes by.
+//! must be seen twice before it displaces another: a flood of unique names passes by. Sets are bounded too: filters
+//! that come and go leave many that no topic will ask for again, and when those that are kept grow too long in total,
+//! all are forgotten.
 //!
 //! Topics without exact subscribers that match the same wildcards share one open chunk: a million topics under one
 //! `#` subscriber cost it one write a turn, like a single topic.
@@ -22,6 +24,11 @@ use hashbrown::HashTable;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
+
+/// Keys that all sets together may hold, however few subscriptions there are.
+const SET_KEYS_MAX: usize = 1 << 20;
+/// Sets with everybody in them that may be held, however many subscriptions there are.
+const WHOLE_SETS_MAX: usize = 8;
 
 pub(crate) struct Topic {
     pub(crate) name: Box<str>,
@@ -59,10 +66,19 @@ pub(crate) struct MatchSet {
     references: u32,
 }
 
+impl MatchSet {
+    /// A set that nobody refers to yet.
+    const fn new(matches: Matches, encodings: u8, conflates: bool) -> Self {
+        MatchSet { matches, encodings, conflates, open: OpenIndex::NONE, references: 0 }
+    }
+}
+
 pub(crate) struct Topics {
     topics: Arena<TopicKey, Topic>,
     by_name: HashTable<TopicKey>,
     sets: Arena<MatchKey, MatchSet>,
+    /// Keys in all sets.
+    set_keys: usize,
     /// Sets that further topics may join: those made since the last change of a wildcard.
     joinable: HashTable<MatchKey>,
     /// The set of topics that no wildcard matches.
@@ -79,17 +95,12 @@ pub(crate) struct Topics {
 impl Topics {
     pub(crate) fn new(seed: u64, remembered_max: u32) -> Self {
         let mut sets = Arena::new();
-        let empty = sets.insert(MatchSet {
-            matches: Matches::default(),
-            encodings: 0,
-            conflates: false,
-            open: OpenIndex::NONE,
-            references: 1,
-        });
+        let empty = sets.insert(MatchSet { references: 1, ..MatchSet::new(Matches::default(), 0, false) });
         Topics {
             topics: Arena::new(),
             by_name: HashTable::new(),
             sets,
+            set_keys: 0,
             joinable: HashTable::new(),
             empty,
             hasher: FixedState::with_seed(seed),
@@ -164,8 +175,8 @@ impl Topics {
         }
     }
 
-    /// Forgets topics beyond the bound; only when nothing is open.
-    pub(crate) fn forget_surplus(&mut self) {
+    /// Forgets what is beyond the bounds; only when nothing is open.
+    pub(crate) fn forget_surplus(&mut self, subscription_count: usize) {
         while self.remembered.len() > self.remembered_max
             && let Some(key) = self.remembered.pop_front()
         {
@@ -178,9 +189,31 @@ impl Topics {
                 self.forget(key);
             }
         }
-        if self.remembered.is_empty() && self.remembered.capacity() > 1_024 {
-            self.remembered = VecDeque::new();
+        if self.set_keys > SET_KEYS_MAX.max(subscription_count * WHOLE_SETS_MAX) {
+            self.forget_matches();
         }
+    }
+
+    /// Forgets what matches each topic by wildcard. That so many keys were gathered costs more than this walk.
+    fn forget_matches(&mut self) {
+        let matched = |(key, topic): (TopicKey, &Topic)| topic.matched.is_some().then_some(key);
+        let keys: Vec<TopicKey> = self.topics.iter().filter_map(matched).collect();
+        for key in keys {
+            let set = std::mem::replace(&mut self.topics[key].matched, MatchKey::NONE);
+            self.release_set(set);
+        }
+    }
+
+    /// Forgets every topic, and gives the memory back: nobody is left who could hold one.
+    pub(crate) fn forget_all(&mut self) {
+        for key in std::mem::take(&mut self.remembered) {
+            self.forget(key);
+        }
+        self.by_name = HashTable::new();
+        self.joinable = HashTable::new();
+        let empty = self.sets.remove(self.empty);
+        assert!(self.topics.len() == 0 && self.sets.len() == 0, "whoever held a topic has let it go");
+        self.empty = self.sets.insert(empty);
     }
 
     fn forget(&mut self, key: TopicKey) {
@@ -223,8 +256,8 @@ impl Topics {
             return *key;
         }
         let (encodings, conflates) = describe();
-        let set = MatchSet { matches: matches.clone(), encodings, conflates, open: OpenIndex::NONE, references: 0 };
-        let key = sets.insert(set);
+        self.set_keys += matches.len();
+        let key = sets.insert(MatchSet::new(matches.clone(), encodings, conflates));
         joinable.insert_unique(hash, key, |key| hash_of(hasher, &sets[*key].matches));
         key
     }
@@ -244,6 +277,7 @@ impl Topics {
         set.references -= 1;
         if set.references == 0 {
             let set = self.sets.remove(key);
+            self.set_keys -= set.matches.len();
             let hash = hash_of(&self.hasher, &set.matches);
             if let Ok(found) = self.joinable.find_entry(hash, |known| *known == key) {
                 found.remove();
@@ -297,7 +331,7 @@ mod tests {
             if topics.should_remember(&name) {
                 topics.obtain(&name);
             }
-            topics.forget_surplus();
+            topics.forget_surplus(0);
             if index % 16 == 0 {
                 for used in 0..64 {
                     if let Some(key) = topics.find(format!("used/{used}").as_bytes()) {
@@ -312,19 +346,40 @@ mod tests {
     }
 
     #[test]
+    fn sets_that_no_filter_keeps_alive_do_not_pile_up() {
+        let mut topics = Topics::new(3, 1_000);
+        let everybody = |start: usize| Matches {
+            subscriptions: (start..start + 10_000).map(SubscriptionKey::from_index).collect(),
+            groups: Vec::new(),
+        };
+        for turn in 0..1_000 {
+            // Somebody has left, somebody else has come, and another topic is asked for.
+            topics.close_sets();
+            let set = topics.set_of(&everybody(turn), || (1, false));
+            let key = topics.obtain(&format!("topic/{turn}"));
+            topics.set_matched(key, set, turn as u32);
+            topics.forget_surplus(10_000);
+            assert!(topics.set_keys <= SET_KEYS_MAX);
+        }
+        assert!(topics.sets.len() > 50, "what fits is kept");
+        topics.forget_all();
+        assert_eq!((topics.set_keys, topics.len(), topics.sets.len()), (0, 0, 1));
+    }
+
+    #[test]
     fn a_held_topic_outlives_any_flood() {
         let mut topics = Topics::new(3, 64);
         let held = topics.obtain("held");
         topics.hold(held);
         for index in 0..1_000 {
             topics.obtain(&format!("flood/{index}"));
-            topics.forget_surplus();
+            topics.forget_surplus(0);
         }
         assert_eq!(topics.find(b"held"), Some(held));
         topics.unhold(held);
         for index in 0..1_000 {
             topics.obtain(&format!("flood/{index}"));
-            topics.forget_surplus();
+            topics.forget_surplus(0);
         }
         assert_eq!(topics.find(b"held"), None);
     }

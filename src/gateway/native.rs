@@ -50,7 +50,7 @@ pub struct Native {
     has_pinged: bool,
     keep_alive_ms: u32,
     session: Option<SessionId>,
-    /// When bytes came last; until HELLO, when the connection began.
+    /// When bytes came last, or when the peer was pinged since; until HELLO, when the connection began.
     heard: Time,
     /// When the frame that is incomplete began.
     frame_begun: Option<Time>,
@@ -125,9 +125,9 @@ impl Native {
 
     /// Nothing complete is left: what is held is the beginning of a frame, and its time runs.
     fn note_quiet(&mut self, now: Time) {
+        self.inbox.shrink();
         if self.inbox.held_bytes() == 0 {
             self.frame_begun = None;
-            self.inbox.shrink();
         } else {
             self.frame_begun.get_or_insert(now);
         }
@@ -241,8 +241,7 @@ impl Native {
             Phase::Preface | Phase::Hello => Some(self.heard + settings.handshake_time_max),
             Phase::Open => {
                 let frame = self.frame_begun.map(|begun| begun + settings.frame_time_max);
-                let silence = self.heard + self.keep_alive() * if self.has_pinged { 2 } else { 1 };
-                let keep_alive = (self.keep_alive_ms > 0).then_some(silence);
+                let keep_alive = (self.keep_alive_ms > 0).then_some(self.heard + self.keep_alive());
                 frame.into_iter().chain(keep_alive).min()
             }
             Phase::Parted => None,
@@ -270,6 +269,8 @@ impl Native {
 
     fn ping(&mut self, context: &mut Context<'_>) {
         self.has_pinged = true;
+        // However late we are ourselves, the peer gets a whole interval to answer.
+        self.heard = context.now;
         if let Some(session) = self.session {
             let time = context.now.as_micros();
             context.shard.send(session, |out| Frame::from(Ping { time }).encode(out));
@@ -288,7 +289,7 @@ impl Native {
             return Closing { code, parting: Some(ServerPreface::ours(Some(code)).encode()) };
         };
         context.shard.end_session(session);
-        let refusal = Refusal::new(Scope::Connection, code, 0, code.name());
+        let refusal = Refusal::new(Scope::Connection, code, 0, code.meaning());
         context.shard.send(session, |out| Frame::from(refusal).encode(out));
         Closing { code, parting: None }
     }

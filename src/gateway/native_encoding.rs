@@ -25,7 +25,7 @@ impl Encoding for NativeEncoding {
             }
             Event::Unsubscribed { subscription } => Unsubscribed { subscription, code: 0 }.into(),
             Event::Acked { first, count, level } => Ack { first, count, level, first_sequence: 0 }.into(),
-            Event::Refused { scope, code, reference } => Refusal::new(scope, code, reference, code.name()).into(),
+            Event::Refused { scope, code, reference } => Refusal::new(scope, code, reference, "").into(),
             Event::Gap { subscription, dropped, conflated } => Gap { subscription, dropped, conflated }.into(),
             Event::GroupMessage { subscription, topic, headers, payload } => {
                 MessageGroup { subscription, topic: topic.as_bytes(), headers, payload }.into()

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  2026-01-02T03:04:05.678Z  WARN fanwire::reactor: connection closed peer=10.0.0.1:5 client="a b" code=14
-//!  {"time":"2026-01-02T03:04:05.678Z","level":"warn","target":"fanwire::reactor","message":"connection closed","peer":...}
+//!  {"time":"2026-01-02T03:04:05.678Z","level":"warn","target":"fanwire::reactor","message":"connection closed",...}
 //! ```
 //!
 //! Invariants: a line has exactly one line break, at its end; it is bounded; a text value with anything in it but

@@ -34,8 +34,8 @@ pub const LEVEL_VARIABLE: &str = "FANWIRE_LOG";
 pub enum LoggingError {
     /// The environment variable holds something that is no level.
     #[error(
-        "{LEVEL_VARIABLE}={value} is not a log level ({reason}); use off, error, warn, info, debug or trace, or one a module such as \
-         warn,fanwire::reactor=debug"
+        "{LEVEL_VARIABLE}={value} is not a log level ({reason}); use off, error, warn, info, debug or trace, or one \
+         a module such as warn,fanwire::reactor=debug"
     )]
     Level {
         /// What it holds.

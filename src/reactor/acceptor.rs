@@ -6,6 +6,7 @@
 
 use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
@@ -100,7 +101,8 @@ fn spare_descriptor() -> io::Result<File> {
     File::open("/dev/null")
 }
 
+/// Whether trying again at once would fail again: no descriptors, or no memory for a socket.
 fn is_exhausted(error: &io::Error) -> bool {
-    let code = error.raw_os_error();
-    code == Some(rustix::io::Errno::MFILE.raw_os_error()) || code == Some(rustix::io::Errno::NFILE.raw_os_error())
+    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    exhausted.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }

@@ -10,10 +10,10 @@
 //! it has not read: our error frame. So we shut our side down, read the peer's last bytes away, and close when it does
 //! or when its time is over.
 
-use super::Reactor;
 use super::connection::Phase;
+use super::{Lent, Reactor};
 use fanwire_core::Time;
-use fanwire_gateway::{Closing, Context, sniff};
+use fanwire_gateway::{Closing, sniff};
 use fanwire_wire::Code;
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -24,7 +24,7 @@ const PATIENCE_BYTES: u32 = 1024 * 1024;
 impl Reactor {
     /// Why a new connection can't stay, if it can't.
     pub(super) fn refusal_of(&self, address: SocketAddr) -> Option<Code> {
-        if self.connections.len() >= self.bounds.connections_max {
+        if self.connections.len() - self.turned_away >= self.bounds.connections_max {
             return Some(Code::TooManyConnections);
         }
         self.census.is_full(address.ip()).then_some(Code::TooManyFromAddress)
@@ -35,9 +35,8 @@ impl Reactor {
         let mut closures = std::mem::take(&mut self.buffers.closures);
         self.shard.take_closures(&mut closures);
         for closure in closures.drain(..) {
-            let index = self.attached[closure.session.slot()];
-            let Some(connection) = self.connections.get(index) else { continue };
-            if connection.native.session() == Some(closure.session) && connection.phase == Phase::Live {
+            let Some(index) = self.connection_of(closure.session) else { continue };
+            if self.connections[index].phase == Phase::Live {
                 self.close(index, closure.code);
             }
         }
@@ -46,16 +45,8 @@ impl Reactor {
 
     /// Ends a connection with a code.
     pub(super) fn close(&mut self, index: usize, code: Code) {
-        let connection = &mut self.connections[index];
-        let mut context = Context {
-            shard: &mut self.shard,
-            settings: &self.settings,
-            now: self.clock.now(),
-            wall_us: self.clock.wall_us(),
-            connection_id: connection.id,
-            is_draining: self.draining.is_some(),
-        };
-        let closing = connection.native.close(code, &mut context);
+        let Lent { native, mut context, .. } = self.lend(index);
+        let closing = native.close(code, &mut context);
         self.begin_close(index, closing);
     }
 
@@ -79,20 +70,17 @@ impl Reactor {
 
     /// The peer has closed its side: what it sent was executed, what it is owed is flushed.
     pub(super) fn end_of_input(&mut self, index: usize) {
-        let connection = &mut self.connections[index];
-        let mut context = Context {
-            shard: &mut self.shard,
-            settings: &self.settings,
-            now: self.clock.now(),
-            wall_us: self.clock.wall_us(),
-            connection_id: connection.id,
-            is_draining: self.draining.is_some(),
-        };
-        let is_torn = connection.native.depart(&mut context);
-        if is_torn {
+        if self.depart(index) {
+            let connection = &self.connections[index];
             self.journalist.torn(self.clock.since_start(), connection.id, connection.address);
         }
         self.part(index);
+    }
+
+    /// Ends a connection's session without a word. Returns whether this was in the middle of a frame.
+    pub(super) fn depart(&mut self, index: usize) -> bool {
+        let Lent { native, mut context, .. } = self.lend(index);
+        native.depart(&mut context)
     }
 
     /// From here on the session gets nothing new and the input is discarded.
@@ -161,6 +149,9 @@ impl Reactor {
     /// The socket is broken: nothing can be said any more.
     pub(super) fn lose(&mut self, index: usize, error: &io::Error) {
         let connection = &self.connections[index];
+        if connection.native.held_bytes() > 0 {
+            self.journalist.torn(self.clock.since_start(), connection.id, connection.address);
+        }
         self.journalist.lost(self.clock.since_start(), connection.address, error);
         self.remove(index);
     }
@@ -176,10 +167,11 @@ impl Reactor {
             self.shard.remove_session(session);
             self.attached[session.slot()] = usize::MAX;
         }
-        if connection.is_listed {
-            self.ready.retain(|ready| *ready != index);
+        if connection.is_turned_away {
+            self.turned_away -= 1;
+        } else {
+            self.census.remove(connection.address.ip());
         }
-        self.census.remove(connection.address.ip());
         // Closing the descriptor would do; saying so keeps the order plain.
         let _ = self.poll.registry().deregister(&mut connection.stream);
         self.give_memory_back();
@@ -203,9 +195,15 @@ impl Reactor {
 
     /// While incomplete frames of all together are beyond their bound, the connection with the largest goes.
     pub(super) fn keep_partial_bound(&mut self) {
-        while self.partial_bytes > self.bounds.partial_bytes_max {
-            let largest = self.connections.iter().max_by_key(|(_, connection)| connection.partial_bytes);
-            let Some((index, _)) = largest else { return };
+        if self.partial_bytes <= self.bounds.partial_bytes_max {
+            return;
+        }
+        let sizes = self.connections.iter().map(|(index, connection)| (connection.partial_bytes, index));
+        let mut candidates: Vec<(u32, usize)> = sizes.collect();
+        candidates.sort_unstable();
+        while self.partial_bytes > self.bounds.partial_bytes_max
+            && let Some((_, index)) = candidates.pop()
+        {
             self.close(index, Code::PartialFrameOverflow);
         }
     }

@@ -34,6 +34,8 @@ pub(super) struct Connection {
     pub(super) native: Native,
     pub(super) phase: Phase,
     pub(super) alarm: Option<(TimerKey, Time)>,
+    /// Refused as it came: it is told why, and counts as nobody's.
+    pub(super) is_turned_away: bool,
     /// What the reactor's total counts for this connection.
     pub(super) partial_bytes: u32,
     /// In the reactor's ready list.
@@ -57,6 +59,7 @@ impl Connection {
             native: Native::new(now),
             phase: Phase::Live,
             alarm: None,
+            is_turned_away: false,
             partial_bytes: 0,
             is_listed: false,
             has_work_left: false,

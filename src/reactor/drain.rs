@@ -7,9 +7,8 @@
 //! ```
 
 use super::connection::Phase;
-use super::Reactor;
+use super::{Lent, Reactor};
 use fanwire_core::Time;
-use fanwire_gateway::Context;
 
 /// How far the drain has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,19 +62,11 @@ impl Reactor {
     /// Tells one client that the broker goes, if it is welcomed.
     pub(super) fn say_go_away(&mut self, index: usize) {
         let drain = self.bounds.drain;
-        let Some(connection) = self.connections.get_mut(index) else {
-            return;
-        };
-        let mut context = Context {
-            shard: &mut self.shard,
-            settings: &self.settings,
-            now: self.clock.now(),
-            wall_us: self.clock.wall_us(),
-            connection_id: connection.id,
-            is_draining: true,
-        };
         let window = (drain.reconnect_min.as_millis() as u32, drain.reconnect_max.as_millis() as u32);
-        connection.native.go_away(window, &mut context);
+        if self.connections.contains(index) {
+            let Lent { native, mut context, .. } = self.lend(index);
+            native.go_away(window, &mut context);
+        }
     }
 
     /// The deadline has come: everybody who is left is flushed and closed.
@@ -86,7 +77,9 @@ impl Reactor {
         let live = self.connections.iter().filter(|(_, connection)| connection.phase == Phase::Live);
         let indexes: Vec<usize> = live.map(|(index, _)| index).collect();
         for index in indexes {
-            self.end_of_input(index);
+            // That a frame was cut here is our doing, and nothing to tell of the peer.
+            self.depart(index);
+            self.part(index);
         }
     }
 }

@@ -30,7 +30,7 @@ impl Reactor {
     }
 
     fn flush(&mut self, session: SessionId) {
-        let index = self.attached[session.slot()];
+        let Some(index) = self.connection_of(session) else { return };
         let mut written_bytes = 0;
         loop {
             if written_bytes >= TURN_WRITE_BYTES_MAX {
@@ -79,13 +79,10 @@ impl Reactor {
         let mut sessions = std::mem::take(&mut self.buffers.sessions);
         self.shard.take_fresh(&mut sessions);
         for session in sessions.drain(..) {
-            let index = self.attached[session.slot()];
-            let Some(connection) = self.connections.get(index) else { continue };
-            if connection.native.session() == Some(session) {
-                let outcome = socket::limit_unsent(&connection.stream, self.bounds.socket.unsent_low_water);
-                if let Err(error) = outcome {
-                    self.journalist.option_failed(self.clock.since_start(), connection.address, &error);
-                }
+            let Some(index) = self.connection_of(session) else { continue };
+            let connection = &self.connections[index];
+            if let Err(error) = socket::limit_unsent(&connection.stream, self.bounds.socket.unsent_low_water) {
+                self.journalist.option_failed(self.clock.since_start(), connection.address, &error);
             }
         }
         self.buffers.sessions = sessions;

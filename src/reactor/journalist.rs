@@ -34,6 +34,12 @@ impl Journalist {
         tracing::warn!(connection, %peer, code = code.name(), speaks, suppressed, "connection closed");
     }
 
+    /// A peer asked for something that it can't have; its connection goes on.
+    pub(super) fn refused(&mut self, now: Duration, connection: u64, peer: SocketAddr, code: Code) {
+        let Some(suppressed) = self.throttle.admit(now) else { return };
+        tracing::warn!(connection, %peer, code = code.name(), suppressed, "refused");
+    }
+
     /// A peer left in the middle of a frame.
     pub(super) fn torn(&mut self, now: Duration, connection: u64, peer: SocketAddr) {
         let Some(suppressed) = self.throttle.admit(now) else { return };
@@ -49,13 +55,16 @@ impl Journalist {
     /// A socket option could not be set.
     pub(super) fn option_failed(&mut self, now: Duration, peer: SocketAddr, error: &io::Error) {
         let Some(suppressed) = self.throttle.admit(now) else { return };
-        tracing::warn!(%peer, %error, suppressed, "TCP_NOTSENT_LOWAT could not be set; stale data may wait in the kernel");
+        tracing::warn!(%peer, %error, suppressed, "no TCP_NOTSENT_LOWAT; stale data may wait in the kernel");
     }
 
     /// No descriptor is left for a new connection.
     pub(super) fn out_of_descriptors(&mut self, now: Duration) {
         let Some(suppressed) = self.throttle.admit(now) else { return };
-        tracing::error!(suppressed, "out of file descriptors: a waiting connection was dropped; raise the open-file limit");
+        tracing::error!(
+            suppressed,
+            "out of file descriptors: a waiting connection was dropped; raise the open-file limit"
+        );
     }
 
     /// Says how many lines a flood cost, once it is over.

@@ -1,9 +1,9 @@
 //! A reactor: one thread with its own poll, its sockets and its shard.
 //!
 //! ```text
-//!  poll --> timers --> accept --> read, frame, execute --> finish the turn --> flush --> close
-//!             |          |              |                        |               |
-//!           wheel    acceptor    one read a connection     shard fans out    one write a connection
+//!  poll --> accept --> read, frame, execute --> deadlines --> finish the turn --> flush --> close
+//!             |                |                    |               |               |
+//!          acceptor    one read a connection      wheel       shard fans out    one write a connection
 //!             `--------- a turn: every stage bounded, what is left stands in the ready list ---------'
 //! ```
 //!
@@ -14,6 +14,7 @@
 //! Invariants:
 //! - a connection that can make progress without a further event stands in the ready list, once;
 //! - a session that has bytes to send and a socket that takes them is dirty at the end of its turn;
+//! - nobody misses a deadline by bytes that wait to be read: deadlines come after reading, and spare who is not done;
 //! - whoever closes a socket has read what the peer sent or waited its time, so that no reset eats the last frame.
 
 mod acceptor;
@@ -37,7 +38,7 @@ use connection::{Connection, Phase};
 use drain::Draining;
 use fanwire_core::wheel::Wheel;
 use fanwire_core::{Closure, SessionId, Shard, Time};
-use fanwire_gateway::{Context, Credentials, Progress};
+use fanwire_gateway::{Context, Credentials, Native, Progress};
 use journalist::Journalist;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
@@ -51,6 +52,11 @@ use std::time::Duration;
 const READ_BYTES: usize = 64 * 1024;
 /// Bytes read in one turn before the rest has to wait for the next one.
 const TURN_READ_BYTES_MAX: usize = 1024 * 1024;
+/// Connections that are being told why they can't stay; beyond that they are closed without a word, so that a flood
+/// does not take the descriptors that others need.
+const TURNED_AWAY_MAX: usize = 32;
+/// When to look again at a deadline that has come while bytes were still to be read.
+const POSTPONEMENT: Duration = Duration::from_millis(1);
 /// Events taken from one poll.
 const EVENTS_PER_TURN_MAX: usize = 1_024;
 const LISTENER: Token = Token(usize::MAX);
@@ -73,16 +79,20 @@ pub struct Reactor {
     settings: fanwire_gateway::Settings,
     bounds: Bounds,
     clock: Clock,
+    /// When the last poll began: whatever had come by then is known.
+    looked: Time,
     shard: Shard,
     connections: Slab<Connection>,
     /// By session slot: the connection that a session is attached to.
     attached: Vec<usize>,
-    /// Connections that can make progress without a further event.
+    /// Connections that can make progress without a further event, and some that could and are gone.
     ready: VecDeque<usize>,
     alarms: Wheel<Alarm>,
     draining: Option<Draining>,
     journalist: Journalist,
     census: Census,
+    /// Connections that were refused as they came and are about to go: they take nobody's place.
+    turned_away: usize,
     /// Bytes of incomplete frames of all connections.
     partial_bytes: usize,
     next_connection_id: u64,
@@ -97,6 +107,14 @@ struct Bounds {
     linger_time_max: Duration,
     socket: crate::config::Socket,
     drain: crate::config::Drain,
+}
+
+/// What a call into a gateway needs, from different corners of the reactor.
+struct Lent<'a> {
+    native: &'a mut Native,
+    context: Context<'a>,
+    /// The read buffer.
+    read: &'a [u8],
 }
 
 /// Memory that is lent to whoever has its turn.
@@ -131,6 +149,7 @@ impl Reactor {
                 drain: config.drain,
             },
             alarms: Wheel::new(clock.now()),
+            looked: clock.now(),
             clock,
             shard,
             connections: Slab::new(),
@@ -139,6 +158,7 @@ impl Reactor {
             draining: None,
             journalist: Journalist::new(),
             census: Census::new(config.limits.connections_per_address_max),
+            turned_away: 0,
             partial_bytes: 0,
             next_connection_id: 1,
             buffers: Buffers {
@@ -166,10 +186,10 @@ impl Reactor {
         self.clock.tick();
         self.shard.begin_turn(self.clock.now());
         self.note_events(events);
-        self.sound_alarms();
         self.check_control();
         self.accept();
         self.serve_ready();
+        self.sound_alarms();
         self.shard.finish_turn();
         self.begin_closures();
         self.keep_partial_bound();
@@ -181,6 +201,7 @@ impl Reactor {
 
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
         let timeout = if self.has_work_left() { Some(Duration::ZERO) } else { self.time_to_next_deadline() };
+        self.looked = self.clock.now();
         match self.poll.poll(events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 events.clear();
@@ -191,7 +212,10 @@ impl Reactor {
     }
 
     fn has_work_left(&self) -> bool {
-        !self.ready.is_empty() || self.shard.has_dirty() || self.acceptor.as_ref().is_some_and(Acceptor::is_ready)
+        !self.ready.is_empty()
+            || self.shard.has_dirty()
+            || self.shard.has_closures()
+            || self.acceptor.as_ref().is_some_and(Acceptor::is_ready)
     }
 
     fn time_to_next_deadline(&mut self) -> Option<Duration> {
@@ -253,6 +277,9 @@ impl Reactor {
     /// Takes a new connection in, or turns it away with the code that says why.
     fn welcome(&mut self, stream: std::net::TcpStream, address: SocketAddr) {
         let refusal = self.refusal_of(address);
+        if refusal.is_some() && self.turned_away >= TURNED_AWAY_MAX {
+            return;
+        }
         let prepared = socket::prepare(stream, &self.bounds.socket);
         let Ok(stream) = prepared.inspect_err(|error| self.journalist.lost(self.clock.since_start(), address, error))
         else {
@@ -263,17 +290,18 @@ impl Reactor {
         let connection = Connection::new(stream, address, id, self.clock.now());
         let index = self.connections.insert(connection);
         let stream = &mut self.connections[index].stream;
-        if let Err(error) =
-            self.poll.registry().register(stream, Token(index), Interest::READABLE | Interest::WRITABLE)
+        if let Err(error) = self.poll.registry().register(stream, Token(index), Interest::READABLE | Interest::WRITABLE)
         {
             self.journalist.lost(self.clock.since_start(), address, &error);
             self.connections.remove(index);
             return;
         }
-        self.census.add(address.ip());
         if let Some(code) = refusal {
+            self.connections[index].is_turned_away = true;
+            self.turned_away += 1;
             self.close(index, code);
         } else {
+            self.census.add(address.ip());
             self.set_alarm(index);
         }
     }
@@ -287,9 +315,9 @@ impl Reactor {
             let Some(index) = self.ready.pop_front() else {
                 return;
             };
-            let Some(connection) = self.connections.get_mut(index) else {
-                continue;
-            };
+            // One that went while it stood here may have been replaced by another, which is not listed.
+            let connection = self.connections.get_mut(index).filter(|connection| connection.is_listed);
+            let Some(connection) = connection else { continue };
             connection.is_listed = false;
             read_bytes += self.serve(index);
             if self.connections.get(index).is_some_and(Connection::is_ready) {
@@ -325,10 +353,10 @@ impl Reactor {
         }
     }
 
-    /// Lets the gateway work on the first `count` bytes of the read buffer.
-    fn execute(&mut self, index: usize, count: usize) {
+    /// A connection's gateway, and what it is lent with each call.
+    fn lend(&mut self, index: usize) -> Lent<'_> {
         let connection = &mut self.connections[index];
-        let mut context = Context {
+        let context = Context {
             shard: &mut self.shard,
             settings: &self.settings,
             now: self.clock.now(),
@@ -336,9 +364,19 @@ impl Reactor {
             connection_id: connection.id,
             is_draining: self.draining.is_some(),
         };
-        let was_open = connection.native.phase() == fanwire_gateway::Phase::Open;
-        let progress = connection.native.receive(&self.buffers.read[..count], &mut context);
+        Lent { native: &mut connection.native, context, read: &self.buffers.read }
+    }
+
+    /// Lets the gateway work on the first `count` bytes of the read buffer.
+    fn execute(&mut self, index: usize, count: usize) {
+        let Lent { native, mut context, read } = self.lend(index);
+        let was_open = native.phase() == fanwire_gateway::Phase::Open;
+        let progress = native.receive(&read[..count], &mut context);
+        let connection = &mut self.connections[index];
         connection.has_work_left = progress == Progress::More;
+        if let Some(code) = self.shard.take_refusal() {
+            self.journalist.refused(self.clock.since_start(), connection.id, connection.address, code);
+        }
         self.note_partial(index);
         self.attach(index);
         match progress {
@@ -348,6 +386,13 @@ impl Reactor {
         if self.draining.is_some() && !was_open {
             self.say_go_away(index);
         }
+    }
+
+    /// The connection that a session is attached to, if both are still there.
+    fn connection_of(&self, session: SessionId) -> Option<usize> {
+        let index = *self.attached.get(session.slot())?;
+        let connection = self.connections.get(index)?;
+        (connection.native.session() == Some(session)).then_some(index)
     }
 
     /// Notes which connection a session belongs to, as soon as it has one.
@@ -361,9 +406,10 @@ impl Reactor {
         self.attached[session.slot()] = index;
     }
 
+    /// Peers are judged by the time of the last look at their sockets: how long we slept behind it is not their doing.
     fn sound_alarms(&mut self) {
         let mut due = std::mem::take(&mut self.buffers.alarms);
-        self.alarms.expire(self.clock.now(), &mut due);
+        self.alarms.expire(self.looked, &mut due);
         for alarm in due.drain(..) {
             match alarm {
                 Alarm::Accept => self.acceptor.iter_mut().for_each(Acceptor::note_ready),
@@ -381,18 +427,23 @@ impl Reactor {
         if connection.phase != Phase::Live {
             return self.expire_closing(index);
         }
-        let mut context = Context {
-            shard: &mut self.shard,
-            settings: &self.settings,
-            now: self.clock.now(),
-            wall_us: self.clock.wall_us(),
-            connection_id: connection.id,
-            is_draining: self.draining.is_some(),
-        };
-        match connection.native.expire(&mut context) {
+        if connection.is_ready() {
+            return self.postpone(index);
+        }
+        let now = self.looked;
+        let Lent { native, context, .. } = self.lend(index);
+        match native.expire(&mut Context { now, ..context }) {
             Progress::Close(closing) => self.begin_close(index, closing),
             Progress::Idle | Progress::More => self.set_alarm(index),
         }
+    }
+
+    /// A peer whose bytes still wait after this turn's reading is not judged yet: after a stall of ours, what it owed
+    /// us may stand in its socket. Nobody gains time by it: a slow peer's socket is empty after one read.
+    fn postpone(&mut self, index: usize) {
+        let later = self.now() + POSTPONEMENT;
+        let key = self.alarms.insert(later, Alarm::Connection(index));
+        self.connections[index].alarm = Some((key, later));
     }
 
     /// Makes sure that an alarm rings no later than the connection's next deadline. One that rings too early is set

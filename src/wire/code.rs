@@ -46,12 +46,12 @@ impl core::fmt::Display for Violation {
 impl core::error::Error for Violation {}
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $variant:ident = $number:literal, $name:literal, $retry:expr;)+) => {
+    ($($(#[doc = $meaning:literal])+ $variant:ident = $number:literal, $name:literal, $retry:expr;)+) => {
         /// Why something was refused or closed.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u16)]
         pub enum Code {
-            $($(#[$doc])* $variant = $number,)+
+            $($(#[doc = $meaning])+ $variant = $number,)+
         }
 
         impl Code {
@@ -70,6 +70,13 @@ macro_rules! codes {
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Code::$variant => $name,)+
+                }
+            }
+
+            /// What happened, in a sentence for people.
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Code::$variant => concat!($($meaning),+).trim_ascii(),)+
                 }
             }
 
@@ -199,5 +206,12 @@ mod tests {
             assert_eq!(Code::from_number(code.number()), Some(*code));
         }
         assert_eq!(Code::from_number(0), None);
+    }
+
+    #[test]
+    fn every_code_says_what_happened() {
+        for code in Code::ALL {
+            assert!(code.meaning().ends_with('.') && code.meaning().len() < 200, "{code}: {}", code.meaning());
+        }
     }
 }

@@ -19,6 +19,8 @@ use alloc::vec::Vec;
 
 /// Bytes of a length prefix at the most.
 const PREFIX_BYTES_MAX: usize = 4;
+/// Unused memory that is not worth giving back.
+const SLACK_BYTES: usize = 64;
 
 /// Gathers frames from a stream that may be cut anywhere.
 #[derive(Debug, Default)]
@@ -72,11 +74,16 @@ impl Inbox {
         self.partial.len() - self.consumed
     }
 
-    /// Gives memory back when nothing is held; for a connection that has gone quiet.
+    /// Gives memory back that the held bytes do not need; for a connection that has gone quiet. A frame that grows
+    /// has less than twice its bytes, so this never moves what will grow on; what a large frame left behind goes.
     pub fn shrink(&mut self) {
         if self.held_bytes() == 0 {
             self.partial = Vec::new();
             self.consumed = 0;
+        } else if self.partial.capacity() > 2 * self.held_bytes() + SLACK_BYTES {
+            self.partial.drain(..self.consumed);
+            self.consumed = 0;
+            self.partial.shrink_to_fit();
         }
     }
 
@@ -172,6 +179,26 @@ mod tests {
         assert_eq!(inbox.partial.capacity(), 0);
     }
 
+    #[test]
+    fn the_beginning_of_a_small_frame_does_not_keep_the_memory_of_a_large_one() {
+        let mut inbox = Inbox::default();
+        let mut stream = Vec::new();
+        Frame::from(crate::frame::MessageNamed { topic: b"a", headers: &[], payload: &[7; 100_000] })
+            .encode(&mut stream);
+        Frame::from(Ping { time: 1 }).encode(&mut stream);
+        let (front, back) = stream.split_at(50_000);
+        let mut input = front;
+        assert_eq!(inbox.next_frame(&mut input, 1 << 20), Ok(None));
+        let mut input = &back[..back.len() - 1];
+        assert!(matches!(inbox.next_frame(&mut input, 1 << 20), Ok(Some(_))));
+        assert_eq!(inbox.next_frame(&mut input, 1 << 20), Ok(None));
+        assert!(inbox.partial.capacity() >= 100_000);
+        inbox.shrink();
+        assert!(inbox.partial.capacity() < 100);
+        let mut input = &back[back.len() - 1..];
+        assert!(matches!(inbox.next_frame(&mut input, 1 << 20), Ok(Some(frame)) if frame.len() == 9));
+    }
+
     proptest! {
         #[test]
         fn any_split_of_the_bytes_decodes_like_the_whole(
@@ -182,7 +209,8 @@ mod tests {
             let mut stream = Vec::new();
             for (index, size) in sizes.iter().enumerate() {
                 let payload = std::vec![index as u8; *size];
-                Frame::from(crate::frame::MessageNamed { topic: b"a", headers: &[], payload: &payload }).encode(&mut stream);
+                let message = crate::frame::MessageNamed { topic: b"a", headers: &[], payload: &payload };
+                Frame::from(message).encode(&mut stream);
             }
             stream.extend_from_slice(&junk);
             let whole = frames_of(&[&stream], 256);

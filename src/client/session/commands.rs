@@ -241,15 +241,16 @@ fn deadline_ms(limits: &Limits, deadline: Duration) -> Result<u32, Error> {
 fn topic_rule(limits: &Limits) -> String {
     let Limits { topic_bytes_max, topic_levels_max, .. } = limits;
     format!(
-        "a topic is 1 to {topic_bytes_max} bytes in at most {topic_levels_max} levels, without + # and control characters"
+        "a topic is 1 to {topic_bytes_max} bytes in at most {topic_levels_max} levels, without + # and control \
+         characters"
     )
 }
 
 fn filter_rule(limits: &Limits) -> String {
     let Limits { topic_bytes_max, topic_levels_max, filter_plus_max, .. } = limits;
     format!(
-        "a filter is 1 to {topic_bytes_max} bytes in at most {topic_levels_max} levels; + stands for one whole level (at \
-         most {filter_plus_max} times), # for the rest, as the last level; no control characters"
+        "a filter is 1 to {topic_bytes_max} bytes in at most {topic_levels_max} levels; + stands for one whole level \
+         (at most {filter_plus_max} times), # for the rest, as the last level; no control characters"
     )
 }
 

@@ -1,0 +1,17 @@
+//! What the fuzz targets do with their bytes. Each function takes any bytes, and panics if something is wrong with the
+//! code that they were put through, never because something is wrong with them.
+//!
+//! `fuzz/targets` hands them to libFuzzer; `tests/fuzz_corpora.rs` includes this file and replays the corpora.
+
+mod bytes;
+mod frame_decode;
+mod inbox_chunking;
+mod native_handshake;
+mod shard_two_connections;
+mod topic_matching;
+
+pub use frame_decode::frame_decode;
+pub use inbox_chunking::inbox_chunking;
+pub use native_handshake::native_handshake;
+pub use shard_two_connections::shard_two_connections;
+pub use topic_matching::topic_matching;

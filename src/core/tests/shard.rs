@@ -1,0 +1,19 @@
+//! A shard under the hands of a shell that does just what a test says: who talks, whose socket is full, what time it
+//! is. What a session is sent is read as text, one line a frame.
+//!
+//! Every turn ends with a sweep of the invariants.
+
+#[path = "shard/conflation.rs"]
+mod conflation;
+#[path = "shard/governing.rs"]
+mod governing;
+#[path = "shard/groups.rs"]
+mod groups;
+#[path = "shard/memory.rs"]
+mod memory;
+#[path = "shard/overflow.rs"]
+mod overflow;
+#[path = "shard/plain_text.rs"]
+mod plain_text;
+#[path = "shard/shell.rs"]
+mod shell;

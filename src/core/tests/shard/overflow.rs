@@ -1,0 +1,135 @@
+//! Full queues: what is dropped, what is told of it, and who has to go.
+
+use crate::shell::{Shell, long, settings, wish};
+use fanwire_core::{SessionId, Settings, command};
+use fanwire_wire::Code;
+use fanwire_wire::frame::Policy;
+
+/// With a rate, every second message is told by a GAP of its own; when the messages between those are dropped, what is
+/// left is one GAP, not a row of them.
+#[test]
+fn gaps_without_a_message_between_them_become_one() {
+    let mut shell = Shell::new(settings());
+    let (publisher, player) = (shell.open(), shell.open());
+    shell.subscribe(player, command::Subscribe { max_rate_hz: 1, ..wish(1, "state/+", Policy::Conflate) });
+    shell.turn();
+    shell.received(player);
+    for number in 0..20 {
+        let topic = format!("state/{number}");
+        shell.publish(publisher, &topic, "early");
+        shell.publish(publisher, &topic, &long("late", 40_000));
+    }
+    shell.turn();
+    let received = shell.received(player);
+    assert!(
+        received.windows(2).all(|pair| !(pair[0].starts_with("gap") && pair[1].starts_with("gap"))),
+        "{received:?}"
+    );
+    let messages = received.iter().filter(|line| line.ends_with(": late")).count();
+    assert!((1..20).contains(&messages), "{received:?}");
+    let told: usize = received.iter().filter(|line| line.starts_with("gap")).map(|line| missing(line)).sum();
+    assert_eq!(messages + told, 40, "{received:?}");
+}
+
+/// A session that subscribes to a topic of its own and does not read.
+fn open_deaf(shell: &mut Shell, topic: &str) -> SessionId {
+    let session = shell.open();
+    shell.subscribe(session, wish(1, topic, Policy::DropNewest));
+    shell.turn();
+    shell.stop_reading(session);
+    session
+}
+
+fn load(shell: &mut Shell, session: SessionId, topic: &str, bytes: usize) {
+    for _ in 0..bytes / 50_000 {
+        shell.publish(session, topic, &long("load", 50_000));
+    }
+}
+
+#[test]
+fn the_largest_queues_go_when_all_together_are_too_much() {
+    let mut shell = Shell::new(Settings { queue_bytes_total_max: 500_000, ..settings() });
+    let loads = [("a", 100_000), ("b", 250_000), ("c", 150_000), ("d", 300_000)];
+    let sessions = loads.map(|(topic, _)| open_deaf(&mut shell, topic));
+    for (session, (topic, bytes)) in sessions.into_iter().zip(loads) {
+        load(&mut shell, session, topic, bytes);
+    }
+    let closures = shell.closures();
+    assert_eq!(closures, [(sessions[3], Code::QueueOverflow), (sessions[1], Code::QueueOverflow)]);
+    assert!(shell.shard.queue_bytes_total() <= 500_000);
+}
+
+/// Who half-closes and does not read keeps a queue that is flushed as far as it goes. It must not cost the others
+/// their connections.
+#[test]
+fn the_queue_of_a_session_that_has_left_goes_before_a_smaller_one_of_somebody_who_is_there() {
+    let mut shell = Shell::new(Settings { queue_bytes_total_max: 500_000, ..settings() });
+    let (gone, there) = (open_deaf(&mut shell, "gone"), open_deaf(&mut shell, "there"));
+    load(&mut shell, gone, "gone", 400_000);
+    shell.turn();
+    shell.shard.end_session(gone);
+    load(&mut shell, there, "there", 200_000);
+    assert_eq!(shell.closures(), [(gone, Code::QueueOverflow)]);
+    assert!(shell.shard.queue_bytes(there) >= 200_000);
+}
+
+/// What one session holds for conflation counts like what is queued, so it has to be freed like it.
+#[test]
+fn a_closed_session_gives_up_the_values_it_held() {
+    let mut shell = Shell::new(Settings { queue_bytes_total_max: 500_000, ..settings() });
+    let (player, other) = (shell.open(), open_deaf(&mut shell, "other"));
+    shell.subscribe(player, wish(1, "state/+", Policy::Conflate));
+    shell.turn();
+    shell.stop_reading(player);
+    shell.publish(other, "state/0", "first");
+    shell.turn();
+    for number in 0..8 {
+        shell.publish(other, &format!("state/{number}"), &long("held", 50_000));
+    }
+    load(&mut shell, other, "other", 200_000);
+    assert_eq!(shell.closures(), [(player, Code::QueueOverflow)]);
+    assert!(shell.shard.queue_bytes(player) < 1_000);
+}
+
+/// One connection that is closed is counted once, however much was on its way to it.
+#[test]
+fn a_slow_consumer_is_counted_once() {
+    let mut shell = Shell::new(settings());
+    let (publishers, slow) = ([shell.open(), shell.open()], shell.open());
+    shell.subscribe(slow, command::Subscribe { no_echo: true, ..wish(1, "a", Policy::Disconnect) });
+    shell.turn();
+    shell.stop_reading(slow);
+    for _ in 0..10 {
+        for session in [publishers[0], slow, publishers[1]] {
+            shell.publish(session, "a", &long("load", 60_000));
+        }
+    }
+    assert_eq!(shell.closures(), [(slow, Code::SlowConsumer)]);
+    assert_eq!(shell.shard.counters().slow_closed, 1);
+}
+
+/// Dropped and conflated messages of a GAP's line.
+fn missing(line: &str) -> usize {
+    line.split(' ').skip(2).filter_map(|word| word.parse::<usize>().ok()).sum()
+}
+
+/// A peer that has not even been greeted could not make sense of the reason why it has to go.
+#[test]
+fn the_first_thing_said_to_a_session_is_never_thrown_away() {
+    let mut shell = Shell::new(Settings { queue_bytes_total_max: 100_000, ..settings() });
+    let (publisher, newcomer) = (shell.open(), shell.open());
+    shell.shard.send(newcomer, |out| out.extend_from_slice(b"hello\n"));
+    shell.subscribe(newcomer, wish(1, "a", Policy::Disconnect));
+    shell.stop_reading(newcomer);
+    load(&mut shell, publisher, "a", 200_000);
+    assert_eq!(shell.closures(), [(newcomer, Code::QueueOverflow)]);
+    shell.shard.end_session(newcomer);
+    shell.shard.send(newcomer, |out| out.extend_from_slice(b"goodbye\n"));
+    shell.read_on(newcomer);
+    shell.turn();
+    let received = shell.received(newcomer);
+    assert_eq!(
+        (received.first().map(String::as_str), received.last().map(String::as_str)),
+        (Some("hello"), Some("goodbye"))
+    );
+}

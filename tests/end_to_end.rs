@@ -1,0 +1,37 @@
+//! The real binary from outside: a broker process on a free port, the command line, the client crate, and peers that
+//! speak raw frames and break every rule.
+//!
+//! | module | theme |
+//! |---|---|
+//! | `process`, `broker`, `peer`, `scene` | the harness: processes, a broker of one's own, a raw peer, an attack and its witness |
+//! | `quick_start` | the verbs of the command line |
+//! | `readme`, `examples` | what newcomers are shown and copy |
+//! | `client` | the client crate, its broker killed and restarted |
+//! | `drain` | how the broker ends |
+//! | `handshake`, `frames`, `commands`, `requests`, `sockets`, `memory`, `descriptors`, `logs` | hostile input |
+//! | `slow_readers` | one of 100 stops reading, under each policy |
+//! | `fan_out` | exact counts and order at size |
+//!
+//! Every test has its own broker. Nothing sleeps for luck: what has to happen is waited for with a generous deadline.
+
+mod end_to_end {
+    mod broker;
+    mod client;
+    mod commands;
+    mod descriptors;
+    mod drain;
+    mod examples;
+    mod fan_out;
+    mod frames;
+    mod handshake;
+    mod logs;
+    mod memory;
+    mod peer;
+    mod process;
+    mod quick_start;
+    mod readme;
+    mod requests;
+    mod scene;
+    mod slow_readers;
+    mod sockets;
+}

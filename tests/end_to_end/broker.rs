@@ -1,0 +1,140 @@
+//! A broker of one's own: the real binary on a free port of loopback, with a configuration file.
+
+use super::process::{Ended, Process, eventually, fanwire};
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A running broker; killed when it is dropped.
+pub(crate) struct Broker {
+    process: Process,
+    address: SocketAddr,
+    _file: ConfigFile,
+}
+
+impl Broker {
+    /// On a free port, with this configuration.
+    pub(crate) fn start(config: &str) -> Broker {
+        Broker::start_at("127.0.0.1:0", config)
+    }
+
+    /// On this address, with this configuration.
+    pub(crate) fn start_at(listen: &str, config: &str) -> Broker {
+        let file = ConfigFile::new(config);
+        let command = fanwire(&["serve", "--listen", listen, "--config", file.path()]);
+        Broker::from(command, file)
+    }
+
+    /// On a free port, with no more than so many open files.
+    pub(crate) fn start_with_open_files(open_files_max: u32, config: &str) -> Broker {
+        let file = ConfigFile::new(config);
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {open_files_max} && exec \"$@\""), "sh"]);
+        command.arg(env!("CARGO_BIN_EXE_fanwire")).args(["serve", "--listen", "127.0.0.1:0", "--config", file.path()]);
+        command.env_remove("FANWIRE_LOG");
+        Broker::from(command, file)
+    }
+
+    fn from(command: Command, file: ConfigFile) -> Broker {
+        let mut process = Process::start(command);
+        let address = eventually("the banner", || {
+            let banner = process.out();
+            let listening = banner.lines().find_map(|line| line.trim().strip_prefix("listening "));
+            assert!(listening.is_some() || !process.has_ended(), "the broker did not start: {}", process.err());
+            let address = listening?.split_whitespace().next()?.strip_prefix("fanwire://")?;
+            // The banner ends with a command to try: until then the line may be cut.
+            banner.contains("  try ").then(|| address.parse().expect("an address"))
+        });
+        Broker { process, address, _file: file }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where clients find it.
+    pub(crate) fn url(&self) -> String {
+        format!("fanwire://{}", self.address)
+    }
+
+    pub(crate) fn banner(&self) -> String {
+        self.process.out()
+    }
+
+    /// The log so far.
+    pub(crate) fn log(&self) -> String {
+        self.process.err()
+    }
+
+    /// Waits for a log line with all of these texts, and returns it.
+    #[track_caller]
+    pub(crate) fn wait_for_log(&self, texts: &[&str]) -> String {
+        self.process.wait_for_err(texts)
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Ends it without any chance to say a word.
+    pub(crate) fn kill(self) {
+        self.process.signal(Signal::KILL);
+        self.process.end();
+    }
+
+    /// Waits until it has ended by itself.
+    #[track_caller]
+    pub(crate) fn end(self) -> Ended {
+        self.process.end()
+    }
+
+    /// From now on it may open no more files than this.
+    pub(crate) fn limit_open_files(&self, open_files_max: u64) {
+        let id = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
+        let limit = Rlimit { current: Some(open_files_max), maximum: Some(open_files_max) };
+        prlimit(id, Resource::Nofile, limit).expect("the broker is ours");
+    }
+
+    /// Descriptors it holds open.
+    pub(crate) fn descriptor_count(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).expect("the broker lives").count()
+    }
+
+    /// What the machine counts of it.
+    pub(crate) fn stat(&self) -> String {
+        std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).expect("the broker lives")
+    }
+
+    /// Memory it occupies.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("the broker lives");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has a size");
+        let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kibibytes * 1024
+    }
+}
+
+/// A file that goes away with the test.
+struct ConfigFile(PathBuf);
+
+impl ConfigFile {
+    fn new(text: &str) -> ConfigFile {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("end-to-end-{}-{}.toml", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::write(&path, text).expect("a temporary file");
+        ConfigFile(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("text")
+    }
+}
+
+impl Drop for ConfigFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}

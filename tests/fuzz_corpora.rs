@@ -1,0 +1,46 @@
+//! Replays the committed corpora of the fuzz targets: what was found once is looked for in every ordinary test run,
+//! without a fuzzer.
+
+#[path = "../fuzz/bodies/lib.rs"]
+mod bodies;
+
+use std::path::Path;
+
+fn replay(target: &str, run: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("a corpus can be listed").path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "{} is empty", folder.display());
+    for path in paths {
+        let data = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        // The name of the input that a failure is about.
+        println!("{}", path.display());
+        run(&data);
+    }
+}
+
+#[test]
+fn any_bytes_as_one_frame() {
+    replay("frame_decode", bodies::frame_decode);
+}
+
+#[test]
+fn any_stream_under_any_chunking() {
+    replay("inbox_chunking", bodies::inbox_chunking);
+}
+
+#[test]
+fn the_filter_tree_agrees_with_asking_every_filter() {
+    replay("topic_matching", bodies::topic_matching);
+}
+
+#[test]
+fn a_shard_survives_two_connections() {
+    replay("shard_two_connections", bodies::shard_two_connections);
+}
+
+#[test]
+fn a_handshake_does_not_depend_on_its_pieces() {
+    replay("native_handshake", bodies::native_handshake);
+}

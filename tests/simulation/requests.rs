@@ -1,0 +1,171 @@
+//! Requests: each to one responder, each with one end, and the first of what may end it wins.
+
+use crate::oracle::{Oracle, SubscriptionIndex};
+use crate::said::{Body, Uid};
+use crate::{grammar, oracle::Connection};
+use fanwire_core::Time;
+use fanwire_wire::Code;
+use fanwire_wire::frame::{Call, Response};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A timer fires at the first millisecond behind its time.
+const TIMER_TICK: Duration = Duration::from_millis(1);
+
+/// A request that the broker has taken in.
+pub(crate) struct Request {
+    requester: Uid,
+    topic: Vec<u8>,
+    body: Body,
+    deadline: Time,
+    deadline_ms: u32,
+    turn: u64,
+    /// Who may answer it.
+    responders: Vec<SubscriptionIndex>,
+    /// Whether one of them had an empty queue when the turn began.
+    is_sure: bool,
+    /// Whether the requester may have too many in flight.
+    may_be_too_many: bool,
+    /// What it may be refused with, whoever responds.
+    faults: Vec<Code>,
+    /// Who got it.
+    called: Option<Uid>,
+    /// What was answered, and when, in the order in which the broker took it in.
+    replies: Vec<(Body, Time)>,
+}
+
+#[derive(Default)]
+pub(crate) struct Requests {
+    list: Vec<Request>,
+    by_identity: BTreeMap<(Uid, u32), usize>,
+}
+
+impl Oracle {
+    pub(crate) fn ask(&mut self, uid: Uid, correlation: u32, deadline_ms: u32, topic: &[u8], body: &Body) {
+        self.totals.requests += 1;
+        let mut faults = grammar::topic_faults(topic, &self.limits);
+        if deadline_ms == 0 || deadline_ms > self.limits.deadline_ms_max {
+            faults.push(Code::DeadlineOutOfRange);
+        }
+        if body.headers_bytes > self.limits.headers_bytes_max {
+            faults.push(Code::HeadersTooLarge);
+        }
+        let mut responders = Vec::new();
+        if let Ok(name) = std::str::from_utf8(topic) {
+            for uid in self.alive.iter().copied() {
+                responders.extend(self.matching(uid, name, |subscription| subscription.responder));
+            }
+        }
+        let is_clear =
+            |index: &SubscriptionIndex| self.connections[self.subscriptions[*index].connection as usize].is_clear;
+        let asked = &self.connections[uid as usize].asked;
+        let in_flight_at_most: usize = asked.values().map(std::collections::VecDeque::len).sum();
+        let request = Request {
+            requester: uid,
+            topic: topic.to_vec(),
+            body: *body,
+            deadline: self.now + Duration::from_millis(deadline_ms.into()),
+            deadline_ms,
+            turn: self.turn,
+            is_sure: responders.iter().any(is_clear),
+            responders,
+            may_be_too_many: in_flight_at_most >= self.limits.requests_max as usize,
+            faults,
+            called: None,
+            replies: Vec::new(),
+        };
+        let index = self.requests.list.len();
+        self.requests.list.push(request);
+        self.requests.by_identity.insert((body.author, body.serial), index);
+        self.connection(uid).asked.entry(correlation).or_default().push_back(index);
+    }
+
+    pub(crate) fn observe_call(&mut self, uid: Uid, call: &Call<'_>) {
+        let identity = Body::identity(call.payload);
+        let Some(index) = self.requests.by_identity.get(&identity).copied() else {
+            panic!("connection {uid}: called for {identity:?}, which nobody asked");
+        };
+        let Some(subscription) = self.connection(uid).standing.get(&call.subscription).copied() else {
+            panic!("connection {uid}: a call for subscription {}, which does not stand", call.subscription);
+        };
+        let request = &mut self.requests.list[index];
+        assert!(request.responders.contains(&subscription), "connection {uid}: {identity:?} is not for this responder");
+        assert!(request.called.is_none(), "connection {uid}: {identity:?} was put to {:?} already", request.called);
+        assert!(request.faults.is_empty(), "connection {uid}: {identity:?} is to be refused: {:?}", request.faults);
+        assert_eq!(call.topic, request.topic, "connection {uid}: the topic of {identity:?}");
+        assert!(call.headers == request.body.headers() && call.payload == request.body.payload());
+        assert!(
+            (1..=request.deadline_ms).contains(&call.deadline_ms),
+            "connection {uid}: what is left of the deadline"
+        );
+        request.called = Some(uid);
+        let connection = self.connection(uid);
+        connection.calls.push(index);
+        assert_eq!(call.handle, connection.calls.len() as u64, "connection {uid}: handles are counted from 1");
+    }
+
+    /// A reply was taken in, late or not.
+    pub(crate) fn reply(&mut self, uid: Uid, handle: u64, body: &Body) {
+        let now = self.now;
+        let index = self.connection(uid).calls[handle as usize - 1];
+        self.totals.replies += 1;
+        self.requests.list[index].replies.push((*body, now));
+    }
+
+    pub(crate) fn observe_response(&mut self, uid: Uid, response: &Response<'_>) {
+        let correlation = response.correlation;
+        let asked = &mut self.connection(uid).asked;
+        let Some(index) = asked.get_mut(&correlation).and_then(std::collections::VecDeque::pop_front) else {
+            panic!("connection {uid}: a response to {correlation}, which is not in flight");
+        };
+        asked.retain(|_, requests| !requests.is_empty());
+        self.totals.answered += u64::from(response.code == 0);
+        let request = &self.requests.list[index];
+        let told = Code::from_number(response.code);
+        let is_right = match told {
+            None => {
+                let (reply, at) = request.replies.first().expect("a reply was given before it is told");
+                assert!(response.headers == reply.headers() && response.payload == reply.payload());
+                *at < request.deadline + TIMER_TICK
+            }
+            Some(code) => self.may_fail(request, code),
+        };
+        let Request { faults, replies, called, deadline, .. } = request;
+        assert!(
+            is_right,
+            "connection {uid}: request {correlation} ended with {told:?}; faults {faults:?}, called {called:?}, \
+             deadline {deadline:?}, replies {replies:?}",
+        );
+    }
+
+    fn may_fail(&self, request: &Request, code: Code) -> bool {
+        let owner = |index: &SubscriptionIndex| -> &Connection {
+            &self.connections[self.subscriptions[*index].connection as usize]
+        };
+        let was_answered = request.replies.first().is_some_and(|(_, at)| *at < request.deadline);
+        if was_answered {
+            return false;
+        }
+        match code {
+            Code::TooManyRequests => request.may_be_too_many,
+            Code::DeadlineExceeded => request.faults.is_empty() && self.now >= request.deadline,
+            // Who closes in this turn may have been picked no more; whoever ended later was there to be picked.
+            Code::NoResponders => {
+                let is_going = |index| owner(index).is_lost && owner(index).ended_turn == request.turn;
+                request.faults.is_empty() && request.responders.iter().all(is_going)
+            }
+            Code::RespondersBusy => !request.responders.is_empty() && !request.is_sure,
+            Code::ResponderGone => match request.called {
+                Some(uid) => self.connections[uid as usize].end.is_some(),
+                None => request.responders.iter().any(|index| owner(index).end.is_some()),
+            },
+            code => request.faults.contains(&code),
+        }
+    }
+
+    /// Who asked, for the trace of a request that was never answered.
+    pub(crate) fn describe_request(&self, index: usize) -> String {
+        let Request { requester, deadline, called, .. } = &self.requests.list[index];
+        format!("of connection {requester}, deadline {deadline:?}, called {called:?}")
+    }
+}
