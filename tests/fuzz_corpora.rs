@@ -2,7 +2,7 @@
 //! without a fuzzer.
 
 #[path = "../fuzz/bodies/lib.rs"]
-mod bodies;
+pub mod bodies;
 
 use std::path::Path;
 

@@ -20,7 +20,7 @@ struct Outcome {
 /// The first byte chooses whether a token is asked for, the second how the rest is cut, which is what the peer sends.
 pub fn native_handshake(data: &[u8]) {
     let mut bytes = Bytes::new(data);
-    let is_open = bytes.byte() % 2 == 0;
+    let is_open = bytes.byte().is_multiple_of(2);
     let piece_bytes = usize::from(bytes.byte()) + 1;
     let input = bytes.rest();
     let whole = converse(is_open, [input].into_iter());

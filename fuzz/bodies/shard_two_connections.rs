@@ -59,7 +59,13 @@ impl Run {
             short_ids_max: 3,
             ..Limits::default()
         };
-        let settings = ShardSettings { limits, topics_cached_max: 2, queue_bytes_total_max: 700_000, seed: 1 };
+        let settings = ShardSettings {
+            limits,
+            topics_cached_max: 2,
+            queue_bytes_total_max: 700_000,
+            seed: 1,
+            ..ShardSettings::default()
+        };
         let now = Time::from_micros(5_000_000);
         Run {
             shard: Shard::new(settings, fanwire_gateway::encodings(), now),
@@ -78,7 +84,7 @@ impl Run {
                 self.say(who, &raw);
             }
             2 | 3 => self.turn(bytes),
-            4 => self.leave(who, bytes.byte() % 2 == 0),
+            4 => self.leave(who, bytes.byte().is_multiple_of(2)),
             5 => self.read(who, usize::from(bytes.byte()) << bytes.pick(&[0, 4, 12])),
             kind => {
                 let repeat = if matches!(kind, 6 | 7) { 1 + bytes.byte() % 64 } else { 1 };

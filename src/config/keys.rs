@@ -203,6 +203,8 @@ keys! {
         "Levels of a topic name or filter.";
     "limits" "filter_plus_max" number!(Count, 0..=limits::FILTER_PLUS_CEILING as u64, limits.wire.filter_plus_max),
         "Levels of one filter that may be +.";
+    "limits" "subscriptions_total_max" number!(Count, 1..=1 << 24, limits.subscriptions_total_max),
+        "Subscriptions of all connections together; one takes a few hundred bytes, and a wildcard's levels more.";
     "limits" "topics_cached_max" number!(Count, 64..=1 << 24, limits.topics_cached_max),
         "Topics whose routes are kept ready. More topics than this work, each at the cost of a look-up.";
     "limits" "connections_max" number!(Count, 0..=10_000_000, limits.connections_max),
@@ -219,7 +221,8 @@ keys! {
     "socket" "keepalive_idle" time!(SECOND_MS..=2 * HOUR_MS, socket.keepalive_idle),
         "Silence after which the kernel asks whether the peer is still there (SO_KEEPALIVE). Counts in whole seconds.";
     "socket" "user_timeout" time!(SECOND_MS..=HOUR_MS, socket.user_timeout),
-        "A peer that acknowledges nothing for this long is gone (TCP_USER_TIMEOUT).";
+        "A peer that acknowledges nothing for this long is gone, and so is one that is owed bytes and reads none of them,\n\
+         whatever its overflow policies are (TCP_USER_TIMEOUT).";
     "socket" "unsent_low_water" number!(Size, 4 * KIB..=16 * MIB, socket.unsent_low_water),
         "Unsent bytes the kernel may hold for a connection that wants fresh state: overflow policies conflate and\n\
          drop-oldest (TCP_NOTSENT_LOWAT).";

@@ -110,6 +110,8 @@ pub struct Limits {
     pub queue_bytes_total_max: u64,
     /// Bytes of unfinished frames of all connections together.
     pub partial_bytes_total_max: u64,
+    /// Subscriptions of all connections together.
+    pub subscriptions_total_max: u32,
     /// Topics whose routes are kept.
     pub topics_cached_max: u32,
     /// How long a closing connection may take to read its last frame.
@@ -155,6 +157,7 @@ impl Default for Config {
                 frame_time_max: Duration::from_secs(10),
                 queue_bytes_total_max: 256 * 1024 * 1024,
                 partial_bytes_total_max: 64 * 1024 * 1024,
+                subscriptions_total_max: 2_000_000,
                 topics_cached_max: 65_536,
                 linger_time_max: Duration::from_secs(1),
             },

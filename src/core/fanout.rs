@@ -27,6 +27,9 @@ use fanwire_wire::Code;
 use fanwire_wire::frame::Policy;
 use smallvec::SmallVec;
 
+/// What one audience costs a turn at the most, however large it is: a turn must not end before its messages are many.
+const AUDIENCE_COST_MAX: usize = TURN_BYTES_MAX as usize / 4;
+
 /// The index of an open fan-out in the turn's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OpenIndex(u32);
@@ -113,7 +116,7 @@ impl Shard {
             self.encodings[encoding].render_message(&delivery, &mut chunk.bytes);
             chunk.note_message(message.publisher.index() as u32, begin);
             let end = chunk.length();
-            self.rendered_bytes += end - begin;
+            self.spend((end - begin) as usize);
             largest = largest.max(end);
         }
         largest
@@ -138,6 +141,12 @@ impl Shard {
         self.set_open(audience, index);
         let (Audience::Topic(_, set) | Audience::Set(set)) = audience;
         self.topics.retain_set(set);
+        let mut subscribers = self.topics.set(set).matches.subscriptions.len();
+        match audience {
+            Audience::Topic(topic, _) => subscribers += self.topics.get(topic).exact.len(),
+            Audience::Set(_) => self.open_sets.push(index),
+        }
+        self.spend(subscribers.min(AUDIENCE_COST_MAX));
         index
     }
 
@@ -156,12 +165,21 @@ impl Shard {
         }
     }
 
+    /// Fans out what topics have gathered together, before one of them gets a subscriber of its own.
+    pub(crate) fn seal_sets(&mut self) {
+        for index in 0..self.open_sets.len() {
+            self.seal(self.open_sets[index]);
+        }
+        self.open_sets.clear();
+    }
+
     /// Fans out everything gathered so far.
     pub(crate) fn seal_all(&mut self) {
         for index in 0..self.opens.len() {
             self.seal(OpenIndex(index as u32));
         }
         self.opens.clear();
+        self.open_sets.clear();
         if self.opens.capacity() > 65_536 {
             self.opens = Vec::new();
         }
@@ -306,8 +324,13 @@ impl Shard {
         charged.saturating_add(Shard::charge_of(bytes)) <= self.settings.limits.queue_bytes_max
     }
 
-    /// Whether so much is rendered that the turn should end its reading and flush.
+    /// Counts what the turn costs: bytes rendered, and other work by the bytes that could be rendered meanwhile.
+    pub(crate) fn spend(&mut self, bytes: usize) {
+        self.spent = self.spent.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+    }
+
+    /// Whether so much is done that the turn should end its reading and flush.
     pub fn wants_flush(&self) -> bool {
-        self.rendered_bytes >= TURN_BYTES_MAX
+        self.spent >= TURN_BYTES_MAX
     }
 }

@@ -14,6 +14,10 @@ use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
+/// What it costs a turn to ask a member, in bytes: a crowd of full ones must not hold up those who have nothing to do
+/// with the group.
+const MEMBER_COST: usize = 8;
+
 /// Where a group hangs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Perch {
@@ -198,6 +202,7 @@ impl Shard {
         let count = self.groups.get(key).members.len();
         let mut full = Pick::Nobody;
         for offset in 0..count {
+            self.spend(MEMBER_COST);
             let group = self.groups.get(key);
             let index = (group.next + offset) % count;
             let member = group.members[index];

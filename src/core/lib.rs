@@ -15,8 +15,8 @@
 //! Who owns what:
 //! - [`Shard`] owns everything below; nothing is shared, nothing is locked;
 //! - `topics` and `filters` know subscriptions by key, never a session's queue;
-//! - `chunks` own bytes, `outbox` entries refer to ranges of them, and only a chunk that the kernel refused outlives
-//!   its turn.
+//! - `chunks` own bytes, `outbox` entries refer to ranges of them, and only what a socket refused or conflation holds
+//!   back outlives its turn.
 //!
 //! Invariants, swept by [`Shard::check_invariants`]: a chunk's references are its outbox entries, held values and
 //! open slots; a queue's bytes are the sum of its entries; every subscription stands exactly where its filter says.

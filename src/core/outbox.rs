@@ -156,7 +156,7 @@ impl Shard {
         render(self, &mut bytes);
         let end = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         self.chunks.get_mut(chunk).bytes = bytes;
-        self.rendered_bytes += end - begin;
+        self.spend((end - begin) as usize);
         let count = u32::from(content == Content::Messages);
         if appendable {
             let entry = &mut self.entries[back];
@@ -288,6 +288,13 @@ impl Shard {
                 return;
             }
             sent_bytes -= left;
+            self.pop_front(session);
+        }
+    }
+
+    /// Drops everything: nobody is there to send it to.
+    pub(crate) fn abandon_queue(&mut self, session: SessionKey) {
+        while !self.sessions[session].queue.is_empty() {
             self.pop_front(session);
         }
     }

@@ -7,8 +7,8 @@
 //!          Refused (an asynchronous one for ack level none)
 //! ```
 //!
-//! Acknowledgements of a turn leave together at its end as one range, after everything was fanned out: `routed`
-//! means placed in every out-queue. A refusal in between splits the range.
+//! Acknowledgements of a turn leave together at its end, after everything was fanned out: `routed` means placed in
+//! every out-queue. They are one range, unless a refusal, which is told at once, parts it.
 
 use crate::arena::{GroupKey, MatchKey, SessionKey, SubscriptionKey, TopicKey};
 use crate::command::Target;
@@ -194,6 +194,7 @@ impl Shard {
         let mut matches = std::mem::take(&mut self.matches);
         matches.clear();
         self.filters.collect(name, &mut matches);
+        self.spend(matches.len());
         let Shard { topics, subscriptions, sessions, .. } = self;
         let set = topics.set_of(&matches, || {
             let members = matches.subscriptions.iter().map(|key: &SubscriptionKey| &subscriptions[*key]);
@@ -221,40 +222,33 @@ impl Shard {
             Routed::Unknown(name) => {
                 let mut matches = Matches::default();
                 self.filters.collect(name, &mut matches);
+                self.spend(matches.len());
                 GroupKeys::from_vec(matches.groups)
             }
         }
     }
 
     fn note_acked(&mut self, session: SessionKey, number: u64) {
-        let pending = &mut self.sessions[session].pending_ack;
-        if pending.count == 0 {
-            *pending = PendingAck { first: number, count: 1 };
-            self.acking.push(session);
-        } else {
-            debug_assert_eq!(pending.first + u64::from(pending.count), number);
-            pending.count += 1;
-        }
-    }
-
-    fn refuse_publish(&mut self, session: SessionKey, number: Option<u64>, code: Code) {
-        match number {
-            None => self.refuse(session, Scope::UnackedPublish, code, 0),
-            Some(number) => {
-                if self.sessions[session].pending_ack.count > 0 {
-                    // The range ends here; what it covers must be in the out-queues before it is told.
-                    self.seal_all();
-                    self.send_ack(session);
+        let pending = &mut self.sessions[session].pending_acks;
+        match pending.last_mut() {
+            Some(range) if range.first + u64::from(range.count) == number => range.count += 1,
+            last => {
+                if last.is_none() {
+                    self.acking.push(session);
                 }
-                self.refuse(session, Scope::Publish, code, number);
+                pending.push(PendingAck { first: number, count: 1 });
             }
         }
     }
 
-    /// Tells the range of publishes that this turn has placed.
-    pub(crate) fn send_ack(&mut self, session: SessionKey) {
-        let PendingAck { first, count } = std::mem::take(&mut self.sessions[session].pending_ack);
-        if count > 0 {
+    fn refuse_publish(&mut self, session: SessionKey, number: Option<u64>, code: Code) {
+        let scope = if number.is_some() { Scope::Publish } else { Scope::UnackedPublish };
+        self.refuse(session, scope, code, number.unwrap_or(0));
+    }
+
+    /// Tells the publishes that this turn has placed; everything is fanned out.
+    pub(crate) fn send_acks(&mut self, session: SessionKey) {
+        for PendingAck { first, count } in std::mem::take(&mut self.sessions[session].pending_acks) {
             self.enqueue_event(session, &Event::Acked { first, count, level: AckLevel::Routed });
         }
     }

@@ -55,8 +55,8 @@ impl Dialogue {
     }
 }
 
-/// Publishes that are to be acknowledged at the end of the turn.
-#[derive(Debug, Default, Clone, Copy)]
+/// A range of publishes that is to be acknowledged at the end of the turn.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct PendingAck {
     pub(crate) first: u64,
     pub(crate) count: u32,
@@ -85,7 +85,7 @@ pub(crate) struct Session {
     pub(crate) held: HeldList,
     /// Publishes that asked for an ack, so far.
     pub(crate) publish_number: u64,
-    pub(crate) pending_ack: PendingAck,
+    pub(crate) pending_acks: SmallVec<[PendingAck; 1]>,
     /// The fan-out that met this session last, and what it found; see `fanout`.
     pub(crate) meeting: Meeting,
 }
@@ -116,7 +116,7 @@ impl Session {
             queue: Queue::EMPTY,
             held: HeldList::EMPTY,
             publish_number: 0,
-            pending_ack: PendingAck::default(),
+            pending_acks: SmallVec::new(),
             meeting: Meeting { fanout: 0, governing: SubscriptionKey::NONE, by_id: false, echo: false },
         }
     }

@@ -25,6 +25,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Bytes in all queues of the shard together; the largest queue's connection is closed first.
     pub queue_bytes_total_max: u64,
+    /// Subscriptions of all sessions together.
+    pub subscriptions_total_max: u32,
     /// Topics remembered though nobody subscribes to them or has registered them.
     pub topics_cached_max: u32,
     /// Keys the hash tables, so that nobody can choose names that collide. Equal seeds give equal runs.
@@ -36,6 +38,7 @@ impl Default for Settings {
         Settings {
             limits: Limits::default(),
             queue_bytes_total_max: 256 * 1024 * 1024,
+            subscriptions_total_max: 2_000_000,
             topics_cached_max: 65_536,
             seed: 0,
         }

@@ -16,7 +16,7 @@ use crate::chunk::{Chunks, Range};
 use crate::command::Command;
 use crate::counters::Counters;
 use crate::encoding::{ENCODINGS_MAX, Encoding, EncodingId, Event};
-use crate::fanout::Open;
+use crate::fanout::{Open, OpenIndex};
 use crate::filters::{Filters, Matches};
 use crate::groups::Groups;
 use crate::held::HeldValues;
@@ -71,7 +71,10 @@ pub struct Shard {
 
     /// The turn's state: what is open, rendered, owed.
     pub(crate) opens: Vec<Open>,
-    pub(crate) rendered_bytes: u32,
+    /// Those of them that several topics share.
+    pub(crate) open_sets: Vec<OpenIndex>,
+    /// What the turn has cost so far; see `spend`.
+    pub(crate) spent: u32,
     pub(crate) acking: Vec<SessionKey>,
     /// Counts fan-outs, so that each session is met once in each.
     pub(crate) fanout: u64,
@@ -118,7 +121,8 @@ impl Shard {
             counters: Counters::default(),
             charged_bytes: 0,
             opens: Vec::new(),
-            rendered_bytes: 0,
+            open_sets: Vec::new(),
+            spent: 0,
             acking: Vec::new(),
             fanout: 0,
             dirty: Vec::new(),
@@ -136,6 +140,8 @@ impl Shard {
     pub fn begin_turn(&mut self, now: Time) {
         debug_assert!(self.opens.is_empty() && self.acking.is_empty(), "the last turn was finished");
         self.now = self.now.max(now);
+        // What a flush has released is no part of this turn's budget.
+        self.spent = 0;
         self.chunks.trim();
         let mut due = std::mem::take(&mut self.due);
         self.wheel.expire(self.now, &mut due);
@@ -194,13 +200,12 @@ impl Shard {
         let mut acking = std::mem::take(&mut self.acking);
         for session in acking.drain(..) {
             if self.sessions.get(session).is_some() {
-                self.send_ack(session);
+                self.send_acks(session);
             }
         }
         self.acking = acking;
         self.close_largest();
         self.topics.forget_surplus(self.subscriptions.len());
-        self.rendered_bytes = 0;
     }
 
     /// Moves the sessions that have something to send to `dirty`, each once.
@@ -281,9 +286,9 @@ impl Shard {
         if self.sessions[key].is_ended {
             return;
         }
-        if self.sessions[key].pending_ack.count > 0 {
+        if !self.sessions[key].pending_acks.is_empty() {
             self.seal_all();
-            self.send_ack(key);
+            self.send_acks(key);
         }
         for (_, subscription) in std::mem::take(&mut self.sessions[key].subscriptions) {
             self.detach(subscription);
@@ -309,7 +314,7 @@ impl Shard {
         let key = self.key_of(session);
         // What it published this turn names it by its slot, which is free from here on.
         self.seal_all();
-        self.take_everything(key);
+        self.abandon_queue(key);
         assert!(self.sessions[key].queue.charged_bytes == 0, "an empty queue is charged nothing");
         self.sessions.remove(key);
         if self.sessions.len() == 0 {
@@ -406,19 +411,6 @@ impl Shard {
             self.discard_held(key);
             self.discard_queue(key);
             going_bytes += u64::from(self.sessions[key].queue.charged_bytes);
-        }
-    }
-
-    fn take_everything(&mut self, key: SessionKey) {
-        loop {
-            let mut slices = Slices::new();
-            self.collect_front(key, &mut slices);
-            let bytes = slices.iter().map(|slice| slice.len()).sum();
-            if bytes == 0 && slices.is_empty() {
-                return;
-            }
-            drop(slices);
-            self.take_sent(key, bytes);
         }
     }
 }

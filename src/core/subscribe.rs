@@ -63,7 +63,9 @@ impl Shard {
         wish: &Subscribe<'a>,
     ) -> Result<(TopicFilter<'a>, Option<&'a str>), Code> {
         let limits = &self.settings.limits;
-        if self.sessions[session].subscriptions.len() >= limits.subscriptions_max as usize {
+        let is_full = self.sessions[session].subscriptions.len() >= limits.subscriptions_max as usize
+            || self.subscriptions.len() >= self.settings.subscriptions_total_max as usize;
+        if is_full {
             return Err(Code::TooManySubscriptions);
         }
         let filter = TopicFilter::new(wish.filter, limits)?;
@@ -103,10 +105,9 @@ impl Shard {
         let topic = self.topics.obtain(filter.as_str());
         // Without exact subscribers its messages may stand in a chunk that other topics share.
         if self.topics.get(topic).exact.is_empty() {
-            self.seal_all();
-        } else {
-            self.seal_topic(topic);
+            self.seal_sets();
         }
+        self.seal_topic(topic);
         self.topics.hold(topic);
         let exact = &mut self.topics.get_mut(topic).exact;
         exact.push(key);

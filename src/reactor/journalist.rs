@@ -49,7 +49,12 @@ impl Journalist {
     /// A socket broke.
     pub(super) fn lost(&mut self, now: Duration, peer: SocketAddr, error: &io::Error) {
         let Some(suppressed) = self.throttle.admit(now) else { return };
-        tracing::debug!(%peer, %error, suppressed, "connection lost");
+        // A peer that goes is everyday life; one that the kernel gave up was owed something.
+        if error.kind() == io::ErrorKind::TimedOut {
+            tracing::warn!(%peer, %error, suppressed, "connection lost");
+        } else {
+            tracing::debug!(%peer, %error, suppressed, "connection lost");
+        }
     }
 
     /// A socket option could not be set.

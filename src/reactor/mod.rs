@@ -482,6 +482,7 @@ fn shard_settings(config: &Config) -> fanwire_core::Settings {
     fanwire_core::Settings {
         limits: config.limits.wire,
         queue_bytes_total_max: config.limits.queue_bytes_total_max,
+        subscriptions_total_max: config.limits.subscriptions_total_max,
         topics_cached_max: config.limits.topics_cached_max,
         seed: socket::random_seed(),
     }

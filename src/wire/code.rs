@@ -153,7 +153,7 @@ codes! {
 
     /// The topic filter breaks the grammar.
     InvalidFilter = 200, "INVALID_FILTER", Retry::Never;
-    /// The connection holds `subscriptions_max` subscriptions.
+    /// The connection holds `subscriptions_max` subscriptions, or all together hold as many as the broker takes.
     TooManySubscriptions = 201, "TOO_MANY_SUBSCRIPTIONS", Retry::Never;
     /// No journal covers this filter, so there is no such place to start from.
     StartUnavailable = 202, "START_UNAVAILABLE", Retry::Never;

@@ -6,7 +6,7 @@ use super::peer::{HELLO, Peer, Witness, bytes_of, publish, subscribe};
 use super::process::eventually;
 use super::scene::Scene;
 use fanwire_wire::Code;
-use fanwire_wire::frame::{AckLevel, Frame, Hello, Pong, Unsubscribe};
+use fanwire_wire::frame::{AckLevel, Frame, Hello, Pong};
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
 use std::io;

@@ -362,7 +362,8 @@ impl Node {
             let when = Written { at: lent.now, blocked_at: link.blocked_at };
             let written = link.down.write(&slices, limit, when);
             drop(slices);
-            let is_blocked = written < offered;
+            // A pipe that is exactly full refuses the next byte, whether that is tried or not.
+            let is_blocked = written < offered || (!link.down.has_room() && lent.random.chance(500));
             self.shard.advance(session, written, is_blocked);
             if is_blocked {
                 link.is_blocked = true;

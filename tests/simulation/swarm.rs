@@ -102,6 +102,7 @@ impl Swarm {
                 queue_bytes_total_max: total,
                 topics_cached_max: *random.pick(&[0, 1, 8, 64, 4_096]),
                 seed: random.next(),
+                ..Settings::default()
             },
             gateway: fanwire_gateway::Settings {
                 limits,

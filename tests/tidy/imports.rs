@@ -72,7 +72,7 @@ const DEPENDENCIES: Rule = Rule {
              tests/tidy/imports.rs",
     check: |tree, findings| {
         for manifest in tree.manifests().filter(|manifest| manifest.path.starts_with("src/")) {
-            let Some((name, allowed)) = crate_of(&manifest.path) else {
+            let Some((name, allowed)) = crate_of(manifest.path) else {
                 findings.file(manifest.path, "is a crate without a row in CRATES");
                 continue;
             };

@@ -5,6 +5,8 @@
 
 #[path = "shard/conflation.rs"]
 mod conflation;
+#[path = "shard/fan_out.rs"]
+mod fan_out;
 #[path = "shard/governing.rs"]
 mod governing;
 #[path = "shard/groups.rs"]

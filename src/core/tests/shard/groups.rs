@@ -1,6 +1,6 @@
 //! Groups: each message to one member, whoever joins and leaves.
 
-use crate::shell::{Shell, settings, wish};
+use crate::shell::{Shell, long, settings, wish};
 use fanwire_core::command;
 use fanwire_wire::frame::Policy;
 
@@ -26,4 +26,29 @@ fn groups_of_one_filter_leave_in_any_order() {
             assert_eq!(received.len() - 1, left, "{filter}: {received:?}");
         }
     }
+}
+
+/// Messages to a crowd that does not read cost much and render nothing: the turn has to end all the same, so that
+/// others get theirs.
+#[test]
+fn a_crowd_of_full_members_ends_the_turn() {
+    let mut shell = Shell::new(settings());
+    let (publisher, crowd) = (shell.open(), shell.open());
+    let names: Vec<String> = (0..500).map(|number| format!("group-{number}")).collect();
+    for (number, name) in names.iter().enumerate() {
+        let group = name.as_bytes();
+        shell.subscribe(crowd, command::Subscribe { group, ..wish(number as u32, "jobs", Policy::DropNewest) });
+    }
+    shell.turn();
+    shell.stop_reading(crowd);
+    shell.publish(publisher, "jobs", &long("large", 60_000));
+    shell.turn();
+    let mut count = 0;
+    while !shell.shard.wants_flush() {
+        shell.publish(publisher, "jobs", &long("large", 60_000));
+        count += 1;
+        assert!(count <= 100, "every message asks 500 members");
+    }
+    shell.turn();
+    assert!(!shell.shard.wants_flush());
 }

@@ -1,6 +1,7 @@
 //! What is counted is what is kept, and what nobody needs is given back.
 
 use crate::shell::{Shell, settings, wish};
+use fanwire_core::Settings;
 use fanwire_wire::frame::Policy;
 
 #[test]
@@ -38,4 +39,19 @@ fn more_topics_in_one_turn_than_chunks_are_ever_kept() {
         shell.turn();
         assert_eq!(shell.received(session).len(), topics.len());
     }
+}
+
+#[test]
+fn subscriptions_are_bounded_over_all_sessions_together() {
+    let mut shell = Shell::new(Settings { subscriptions_total_max: 3, ..settings() });
+    let (first, second) = (shell.open(), shell.open());
+    for (session, number) in [(first, 1), (first, 2), (second, 1), (second, 2)] {
+        shell.subscribe(session, wish(number, &format!("room/{number}"), Policy::Disconnect));
+    }
+    shell.turn();
+    assert_eq!(shell.shard.counters().refused, 1, "the fourth");
+    shell.unsubscribe(first, 1);
+    shell.subscribe(second, wish(2, "room/2", Policy::Disconnect));
+    shell.turn();
+    assert_eq!(shell.shard.counters().refused, 1, "there is room again");
 }

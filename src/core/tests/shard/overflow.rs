@@ -108,6 +108,25 @@ fn a_slow_consumer_is_counted_once() {
     assert_eq!(shell.shard.counters().slow_closed, 1);
 }
 
+/// Offering bytes to a socket that is known to be full costs a system call a turn for each slow reader.
+#[test]
+fn a_full_socket_is_left_alone_until_it_takes_bytes_again() {
+    let mut shell = Shell::new(settings());
+    let publisher = shell.open();
+    let deaf = open_deaf(&mut shell, "quiet");
+    shell.publish(publisher, "quiet", "first");
+    shell.turn();
+    shell.publish(publisher, "quiet", "second");
+    shell.shard.finish_turn();
+    assert!(!shell.shard.has_dirty(), "its socket has refused the first");
+    shell.read_on(deaf);
+    assert!(shell.shard.has_dirty());
+    shell.turn();
+    let received = shell.received(deaf);
+    let words: Vec<&str> = received.iter().filter_map(|line| line.rsplit(' ').next()).collect();
+    assert!(words.ends_with(&["first", "second"]), "{received:?}");
+}
+
 /// Dropped and conflated messages of a GAP's line.
 fn missing(line: &str) -> usize {
     line.split(' ').skip(2).filter_map(|word| word.parse::<usize>().ok()).sum()
