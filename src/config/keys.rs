@@ -221,8 +221,8 @@ keys! {
     "socket" "keepalive_idle" time!(SECOND_MS..=2 * HOUR_MS, socket.keepalive_idle),
         "Silence after which the kernel asks whether the peer is still there (SO_KEEPALIVE). Counts in whole seconds.";
     "socket" "user_timeout" time!(SECOND_MS..=HOUR_MS, socket.user_timeout),
-        "A peer that acknowledges nothing for this long is gone, and so is one that is owed bytes and reads none of them,\n\
-         whatever its overflow policies are (TCP_USER_TIMEOUT).";
+        "A peer that acknowledges nothing for this long is gone, and so is one that is owed bytes and reads none of\n\
+         them, whatever its overflow policies are (TCP_USER_TIMEOUT).";
     "socket" "unsent_low_water" number!(Size, 4 * KIB..=16 * MIB, socket.unsent_low_water),
         "Unsent bytes the kernel may hold for a connection that wants fresh state: overflow policies conflate and\n\
          drop-oldest (TCP_NOTSENT_LOWAT).";

@@ -165,7 +165,9 @@ impl Shard {
             self.charge(session, end - begin);
             self.mark_dirty(session);
         } else {
-            self.append(session, subscription, chunk, Range { begin, end, count }, content, true);
+            // Each GAP keeps an entry of its own, since its counts may be raised.
+            let is_own = !matches!(content, Content::Gap { .. });
+            self.append(session, subscription, chunk, Range { begin, end, count }, content, is_own);
         }
     }
 
@@ -181,9 +183,6 @@ impl Shard {
         self.enqueue_own(session, subscription, Content::Gap { dropped, conflated }, |shard, out| {
             shard.render_gap(subscription, dropped, conflated, out);
         });
-        // Equal counts would look appendable to the next gap; each gap keeps its own entry.
-        let back = self.sessions[session].queue.back;
-        self.entries[back].is_own = false;
     }
 
     /// Drops the oldest messages waiting under a subscription: their entry becomes the GAP that tells of it, or is

@@ -9,8 +9,9 @@ use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
-/// Slices of a queue's front, for one write.
-pub type Slices<'a> = SmallVec<[&'a [u8]; 16]>;
+/// Slices of a queue's front, for one write. As many as one turn leaves there in all but rare cases: each topic leaves
+/// one.
+pub type Slices<'a> = SmallVec<[&'a [u8]; 64]>;
 
 /// Names a session of a shard. The generation makes a name of a session that is gone different from its successor's
 /// in the same slot.

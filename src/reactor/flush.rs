@@ -101,7 +101,7 @@ fn write(stream: &mut TcpStream, slices: &Slices<'_>, offered: usize, scratch: &
                 stream.write(scratch)
             }
             several => {
-                let vector: SmallVec<[IoSlice<'_>; 16]> = several.iter().map(|slice| IoSlice::new(slice)).collect();
+                let vector: SmallVec<[IoSlice<'_>; 64]> = several.iter().map(|slice| IoSlice::new(slice)).collect();
                 stream.write_vectored(&vector)
             }
         };

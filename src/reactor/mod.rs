@@ -12,7 +12,7 @@
 //! drained, unless the peer has closed, whose end is read for. So no byte is stranded and no call is made in vain.
 //!
 //! Invariants:
-//! - a connection that can make progress without a further event stands in the ready list, once;
+//! - a connection that can make progress without a further event stands in the ready list;
 //! - a session that has bytes to send and a socket that takes them is dirty at the end of its turn;
 //! - nobody misses a deadline by bytes that wait to be read: deadlines come after reading, and spare who is not done;
 //! - whoever closes a socket has read what the peer sent or waited its time, so that no reset eats the last frame.

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// Bytes waiting to be read by the node beyond which a client says nothing: its socket is full.
 const BACKLOG_BYTES_MAX: u64 = 128 * 1024;
+/// Pings in a flood: more than a turn takes, and their answers more than a queue keeps beyond its bound.
+const PINGS: u64 = 15_000;
 /// Subscription ids that a client uses.
 const SUBSCRIPTION_IDS: [u32; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 1 << 31, u32::MAX];
 
@@ -38,6 +40,7 @@ pub(crate) struct Visit {
     asked: BTreeSet<u32>,
     /// Handles of calls, and how often each was answered.
     calls: BTreeMap<u64, u32>,
+    has_flooded: bool,
     serial: u32,
     reads_from: Time,
     sends_from: Time,
@@ -65,7 +68,7 @@ impl Temper {
             read_bytes_max: if is_slow { *random.pick(&[50, 2_000, 100_000]) } else { u64::MAX },
             release_bytes_max: *random.pick(&[40, 3_000, u64::MAX >> 1, u64::MAX >> 1, u64::MAX >> 1]),
             is_mute: random.chance(100),
-            answers_per_mille: *random.pick(&[0, 500]),
+            answers_per_mille: *random.pick(&[0, 500, 1_000]),
         }
     }
 }
@@ -90,6 +93,7 @@ impl Client {
             short_ids: BTreeSet::new(),
             asked: BTreeSet::new(),
             calls: BTreeMap::new(),
+            has_flooded: false,
             serial: 0,
             reads_from: Time::default(),
             sends_from: Time::default(),
@@ -139,9 +143,13 @@ impl Visit {
     fn act_once(&mut self, action: Action, up: &mut Upstream, random: &mut Random, swarm: &mut Swarm, now: Time) {
         match action {
             Action::Publish | Action::PublishShort => self.publish(action, up, random, swarm),
-            Action::StopReading => self.reads_from = now + Duration::from_micros(random.size(swarm.step_us_max * 100)),
+            Action::StopReading => self.reads_from = now + Duration::from_micros(random.below(swarm.step_us_max * 100)),
             Action::StopSending => self.sends_from = now + Duration::from_micros(random.size(swarm.step_us_max * 30)),
-            Action::FloodPings => (0..9_000).for_each(|time| say(up, random, Said::Ping { time })),
+            Action::FloodPings if !self.has_flooded => {
+                self.has_flooded = true;
+                self.reads_from = now + Duration::from_micros(swarm.step_us_max * 100);
+                (0..PINGS).for_each(|time| say(up, random, Said::Ping { time }));
+            }
             Action::Leave => {
                 self.is_leaving = true;
                 up.finish(random.chance(300));
@@ -150,7 +158,7 @@ impl Visit {
                 self.is_leaving = true;
                 up.has_reset = true;
             }
-            Action::Nothing => {}
+            Action::FloodPings | Action::Nothing => {}
             _ => {
                 if let Some(said) = self.compose(action, random, swarm) {
                     say(up, random, said);

@@ -10,7 +10,7 @@
 //! budget stopped, half a write, a flush that ends early.
 
 use crate::link::{Pipe, Upstream, Written};
-use crate::oracle::{End, Oracle, Verdict};
+use crate::oracle::{End, Oracle, Stage, Verdict};
 use crate::random::Random;
 use crate::said::Uid;
 use crate::swarm::Swarm;
@@ -57,6 +57,8 @@ pub(crate) struct Link {
     blocked_at: Option<Time>,
     opened_at: Time,
     fed_at: Time,
+    /// Since when it is silent for too long.
+    pinged_at: Option<Time>,
     /// Since when a frame is incomplete.
     partial_since: Option<Time>,
 }
@@ -96,6 +98,7 @@ impl Node {
             blocked_at: None,
             opened_at: now,
             fed_at: now,
+            pinged_at: None,
             partial_since: None,
         };
         self.links.insert(uid, link);
@@ -157,24 +160,48 @@ impl Node {
         let progress = gateway.expire(&mut context);
         let next = gateway.next_deadline(context.settings);
         assert!(next.is_none_or(|deadline| deadline > lent.now), "connection {uid}: a deadline that stays");
-        if let Progress::Close(closing) = progress {
-            self.check_timeout(uid, closing.code, lent);
-            self.part(uid, closing, lent);
+        match progress {
+            Progress::Close(closing) => {
+                assert!(self.is_due(uid, closing.code, lent), "connection {uid}: {} before its time", closing.code);
+                self.part(uid, closing, lent);
+            }
+            _ => self.check_overdue(uid, lent),
         }
     }
 
-    fn check_timeout(&self, uid: Uid, code: Code, lent: &mut Lent<'_>) {
+    /// Whether a connection's time may be over, for the reason that a code tells.
+    fn is_due(&self, uid: Uid, code: Code, lent: &mut Lent<'_>) -> bool {
         let link = &self.links[&uid];
-        let keep_alive = std::time::Duration::from_millis(lent.oracle.connection(uid).keep_alive_ms.into());
-        let is_due = match code {
-            Code::HandshakeTimeout => link.opened_at + self.settings.handshake_time_max <= lent.now,
-            Code::FrameTimeout => {
-                link.partial_since.is_some_and(|since| since + self.settings.frame_time_max <= lent.now)
+        let keep_alive = lent.oracle.connection(uid).keep_alive();
+        match code {
+            Code::HandshakeTimeout => {
+                let is_waiting = lent.oracle.connection(uid).stage != Stage::Open;
+                is_waiting && link.opened_at + self.settings.handshake_time_max <= lent.now
             }
-            Code::KeepAliveTimeout => !keep_alive.is_zero() && link.fed_at + keep_alive * 2 <= lent.now,
+            Code::FrameTimeout => {
+                let is_open = lent.oracle.connection(uid).stage == Stage::Open;
+                let since = link.partial_since.filter(|_| is_open);
+                since.is_some_and(|since| since + self.settings.frame_time_max <= lent.now)
+            }
+            Code::KeepAliveTimeout => keep_alive.is_some_and(|interval| link.fed_at + interval * 2 <= lent.now),
             _ => false,
+        }
+    }
+
+    /// Nobody outlives its time: who is pinged has an interval to answer.
+    fn check_overdue(&mut self, uid: Uid, lent: &mut Lent<'_>) {
+        for code in [Code::HandshakeTimeout, Code::FrameTimeout] {
+            let is_due = !self.links[&uid].is_parting && self.is_due(uid, code, lent);
+            assert!(!is_due, "connection {uid}: no {code}, though its time is over");
+        }
+        let link = self.links.get_mut(&uid).expect("the link is there");
+        let interval = lent.oracle.connection(uid).keep_alive();
+        let Some(interval) = interval.filter(|interval| link.fed_at + *interval <= lent.now) else {
+            link.pinged_at = None;
+            return;
         };
-        assert!(is_due, "connection {uid}: {code} before its time");
+        let pinged_at = *link.pinged_at.get_or_insert(lent.now);
+        assert!(lent.now < pinged_at + interval || link.is_parting, "connection {uid} outlives its keep-alive");
     }
 
     /// The pipe has room again, or the turn that ended its flush is over.
@@ -213,6 +240,7 @@ impl Node {
             gateway.resume(&mut context)
         } else {
             link.fed_at = lent.now;
+            link.pinged_at = None;
             gateway.receive(&bytes, &mut context)
         };
         self.note_session(uid);

@@ -24,6 +24,7 @@ use fanwire_core::Time;
 use fanwire_wire::frame::{AckLevel, Policy, Scope, Start};
 use fanwire_wire::{Code, Limits};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 /// A topic's number in the oracle's own list.
 pub(crate) type TopicIndex = u32;
@@ -70,7 +71,7 @@ pub(crate) struct Connection {
     /// Nothing waits for it as this turn begins; and whether something ever did.
     pub(crate) is_clear: bool,
     pub(crate) was_loaded: bool,
-    pub(crate) keep_alive_ms: u32,
+    keep_alive_ms: u32,
 
     /// Subscriptions by their numbers, as the broker has them.
     pub(crate) subscriptions: BTreeMap<u32, SubscriptionIndex>,
@@ -128,6 +129,13 @@ impl Connection {
             asked: BTreeMap::new(),
             calls: Vec::new(),
         }
+    }
+}
+
+impl Connection {
+    /// The silence after which the broker asks.
+    pub(crate) fn keep_alive(&self) -> Option<Duration> {
+        (self.keep_alive_ms > 0).then(|| Duration::from_millis(self.keep_alive_ms.into()))
     }
 }
 

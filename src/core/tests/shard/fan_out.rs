@@ -24,6 +24,25 @@ fn an_exact_subscription_cuts_nothing_but_its_own_topic() {
     assert_eq!(shell.received(player)[1..], ["id: x"; 8]);
 }
 
+/// A subscriber of many topics is written to once a turn.
+#[test]
+fn what_many_topics_leave_in_a_turn_is_one_write() {
+    let mut shell = Shell::new(settings());
+    let (publisher, player) = (shell.open(), shell.open());
+    for number in 0..60 {
+        shell.subscribe(player, wish(number, &format!("room/{number}"), Policy::Disconnect));
+    }
+    shell.turn();
+    shell.received(player);
+    for number in 0..60 {
+        shell.publish(publisher, &format!("room/{number}"), "x");
+    }
+    shell.shard.finish_turn();
+    assert!(shell.write_once(player));
+    assert!(!shell.write_once(player));
+    assert_eq!(shell.received(player), ["id: x"; 60]);
+}
+
 /// Topics that only wildcards match gather together; one that gets a subscriber of its own leaves them.
 #[test]
 fn an_exact_subscriber_gets_what_is_published_from_then_on_and_order_is_kept() {

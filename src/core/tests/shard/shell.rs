@@ -98,20 +98,25 @@ impl Shell {
     }
 
     fn flush(&mut self, session: SessionId) {
-        loop {
-            let mut slices = Slices::new();
-            self.shard.front(session, &mut slices);
-            if slices.is_empty() {
-                return;
-            }
-            let bytes = slices.concat();
-            drop(slices);
-            if self.full.contains(&session) {
-                return self.shard.advance(session, 0, true);
-            }
-            self.received.entry(session).or_default().extend_from_slice(&bytes);
-            self.shard.advance(session, bytes.len(), false);
+        while self.write_once(session) {}
+    }
+
+    /// Offers a session's socket what stands first in its queue. Returns whether it took that.
+    pub(crate) fn write_once(&mut self, session: SessionId) -> bool {
+        let mut slices = Slices::new();
+        self.shard.front(session, &mut slices);
+        let bytes = slices.concat();
+        drop(slices);
+        if bytes.is_empty() {
+            return false;
         }
+        if self.full.contains(&session) {
+            self.shard.advance(session, 0, true);
+            return false;
+        }
+        self.received.entry(session).or_default().extend_from_slice(&bytes);
+        self.shard.advance(session, bytes.len(), false);
+        true
     }
 
     /// Moves the clock on; what is due happens in the next turn.
