@@ -216,7 +216,8 @@ keys! {
     "limits" "frame_time_max" time!(100..=10 * MINUTE_MS, limits.frame_time_max),
         "How long a frame may take from its first byte to its last.";
     "limits" "linger_time_max" time!(0..=MINUTE_MS, limits.linger_time_max),
-        "How long a connection that is being closed may take to read its last frame.";
+        "How long a connection that is being closed may stand still: reading nothing of what it is still owed, or not\n\
+         closing its own side.";
 
     "socket" "keepalive_idle" time!(SECOND_MS..=2 * HOUR_MS, socket.keepalive_idle),
         "Silence after which the kernel asks whether the peer is still there (SO_KEEPALIVE). Counts in whole seconds.";

@@ -114,7 +114,7 @@ pub struct Limits {
     pub subscriptions_total_max: u32,
     /// Topics whose routes are kept.
     pub topics_cached_max: u32,
-    /// How long a closing connection may take to read its last frame.
+    /// How long a closing connection may stand still.
     pub linger_time_max: Duration,
 }
 

@@ -16,20 +16,12 @@ use fanwire_core::Time;
 use fanwire_gateway::{Closing, sniff};
 use fanwire_wire::Code;
 use std::io::{self, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 
 /// Bytes of a closing peer that are read away before it is cut off.
 const PATIENCE_BYTES: u32 = 1024 * 1024;
 
 impl Reactor {
-    /// Why a new connection can't stay, if it can't.
-    pub(super) fn refusal_of(&self, address: SocketAddr) -> Option<Code> {
-        if self.connections.len() - self.turned_away >= self.bounds.connections_max {
-            return Some(Code::TooManyConnections);
-        }
-        self.census.is_full(address.ip()).then_some(Code::TooManyFromAddress)
-    }
-
     /// Closes the connections that the shard wants gone.
     pub(super) fn begin_closures(&mut self) {
         let mut closures = std::mem::take(&mut self.buffers.closures);
@@ -107,6 +99,14 @@ impl Reactor {
         self.set_alarm(index);
         if self.connections[index].is_ready() {
             self.make_ready(index);
+        }
+    }
+
+    /// A closing peer that still takes what it is owed may take its time: its deadline is for standing still.
+    pub(super) fn note_progress(&mut self, index: usize) {
+        let renewed = self.parting_deadline();
+        if let Phase::Parting { deadline } = &mut self.connections[index].phase {
+            *deadline = renewed;
         }
     }
 

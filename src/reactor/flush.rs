@@ -49,6 +49,9 @@ impl Reactor {
                     drop(slices);
                     self.shard.advance(session, written, written < offered);
                     written_bytes += written;
+                    if written > 0 {
+                        self.note_progress(index);
+                    }
                     if written < offered {
                         return;
                     }

@@ -18,11 +18,13 @@
 //! - whoever closes a socket has read what the peer sent or waited its time, so that no reset eats the last frame.
 
 mod acceptor;
+mod arrivals;
 mod census;
 mod clock;
 mod closing;
 mod connection;
 mod control;
+mod deadlines;
 mod drain;
 mod flush;
 mod journalist;
@@ -40,11 +42,10 @@ use fanwire_core::wheel::Wheel;
 use fanwire_core::{Closure, SessionId, Shard, Time};
 use fanwire_gateway::{Context, Credentials, Native, Progress};
 use journalist::Journalist;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll, Token};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,11 +53,6 @@ use std::time::Duration;
 const READ_BYTES: usize = 64 * 1024;
 /// Bytes read in one turn before the rest has to wait for the next one.
 const TURN_READ_BYTES_MAX: usize = 1024 * 1024;
-/// Connections that are being told why they can't stay; beyond that they are closed without a word, so that a flood
-/// does not take the descriptors that others need.
-const TURNED_AWAY_MAX: usize = 32;
-/// When to look again at a deadline that has come while bytes were still to be read.
-const POSTPONEMENT: Duration = Duration::from_millis(1);
 /// Events taken from one poll.
 const EVENTS_PER_TURN_MAX: usize = 1_024;
 const LISTENER: Token = Token(usize::MAX);
@@ -262,50 +258,6 @@ impl Reactor {
         }
     }
 
-    fn accept(&mut self) {
-        let Some(mut acceptor) = self.acceptor.take() else {
-            return;
-        };
-        acceptor.accept_batch(|stream, address| self.welcome(stream, address));
-        if let Some(pause) = acceptor.take_pause() {
-            self.journalist.out_of_descriptors(self.clock.since_start());
-            self.alarms.insert(self.clock.now() + pause, Alarm::Accept);
-        }
-        self.acceptor = Some(acceptor);
-    }
-
-    /// Takes a new connection in, or turns it away with the code that says why.
-    fn welcome(&mut self, stream: std::net::TcpStream, address: SocketAddr) {
-        let refusal = self.refusal_of(address);
-        if refusal.is_some() && self.turned_away >= TURNED_AWAY_MAX {
-            return;
-        }
-        let prepared = socket::prepare(stream, &self.bounds.socket);
-        let Ok(stream) = prepared.inspect_err(|error| self.journalist.lost(self.clock.since_start(), address, error))
-        else {
-            return;
-        };
-        let id = self.next_connection_id;
-        self.next_connection_id += 1;
-        let connection = Connection::new(stream, address, id, self.clock.now());
-        let index = self.connections.insert(connection);
-        let stream = &mut self.connections[index].stream;
-        if let Err(error) = self.poll.registry().register(stream, Token(index), Interest::READABLE | Interest::WRITABLE)
-        {
-            self.journalist.lost(self.clock.since_start(), address, &error);
-            self.connections.remove(index);
-            return;
-        }
-        if let Some(code) = refusal {
-            self.connections[index].is_turned_away = true;
-            self.turned_away += 1;
-            self.close(index, code);
-        } else {
-            self.census.add(address.ip());
-            self.set_alarm(index);
-        }
-    }
-
     fn serve_ready(&mut self) {
         let mut read_bytes = 0;
         for _ in 0..self.ready.len() {
@@ -404,67 +356,6 @@ impl Reactor {
             self.attached.resize(session.slot() + 1, usize::MAX);
         }
         self.attached[session.slot()] = index;
-    }
-
-    /// Peers are judged by the time of the last look at their sockets: how long we slept behind it is not their doing.
-    fn sound_alarms(&mut self) {
-        let mut due = std::mem::take(&mut self.buffers.alarms);
-        self.alarms.expire(self.looked, &mut due);
-        for alarm in due.drain(..) {
-            match alarm {
-                Alarm::Accept => self.acceptor.iter_mut().for_each(Acceptor::note_ready),
-                Alarm::Connection(index) => {
-                    self.connections[index].alarm = None;
-                    self.expire(index);
-                }
-            }
-        }
-        self.buffers.alarms = due;
-    }
-
-    fn expire(&mut self, index: usize) {
-        let connection = &mut self.connections[index];
-        if connection.phase != Phase::Live {
-            return self.expire_closing(index);
-        }
-        if connection.is_ready() {
-            return self.postpone(index);
-        }
-        let now = self.looked;
-        let Lent { native, context, .. } = self.lend(index);
-        match native.expire(&mut Context { now, ..context }) {
-            Progress::Close(closing) => self.begin_close(index, closing),
-            Progress::Idle | Progress::More => self.set_alarm(index),
-        }
-    }
-
-    /// A peer whose bytes still wait after this turn's reading is not judged yet: after a stall of ours, what it owed
-    /// us may stand in its socket. Nobody gains time by it: a slow peer's socket is empty after one read.
-    fn postpone(&mut self, index: usize) {
-        let later = self.now() + POSTPONEMENT;
-        let key = self.alarms.insert(later, Alarm::Connection(index));
-        self.connections[index].alarm = Some((key, later));
-    }
-
-    /// Makes sure that an alarm rings no later than the connection's next deadline. One that rings too early is set
-    /// again then, which costs less than moving it with every frame.
-    fn set_alarm(&mut self, index: usize) {
-        let connection = &self.connections[index];
-        let deadline = match connection.phase {
-            Phase::Live => connection.native.next_deadline(&self.settings),
-            Phase::Parting { deadline, .. } | Phase::Lingering { deadline, .. } => Some(deadline),
-        };
-        let Some(deadline) = deadline else {
-            return;
-        };
-        if let Some((key, set_for)) = connection.alarm {
-            if set_for <= deadline {
-                return;
-            }
-            self.alarms.cancel(key);
-        }
-        let key = self.alarms.insert(deadline, Alarm::Connection(index));
-        self.connections[index].alarm = Some((key, deadline));
     }
 }
 

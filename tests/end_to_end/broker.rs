@@ -3,7 +3,7 @@
 use super::process::{Ended, Process, eventually, fanwire};
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -78,6 +78,17 @@ impl Broker {
         self.process.signal(signal);
     }
 
+    /// Stops it in the middle of whatever it does, and waits until none of its threads runs any more: the signal
+    /// alone says nothing about when.
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.process.id());
+        eventually("every thread to stand still", || {
+            let mut tasks = std::fs::read_dir(&tasks).expect("the broker lives").flatten();
+            tasks.all(|task| is_stopped(&task.path().join("stat"))).then_some(())
+        });
+    }
+
     /// Ends it without any chance to say a word.
     pub(crate) fn kill(self) {
         self.process.signal(Signal::KILL);
@@ -114,6 +125,13 @@ impl Broker {
         let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
         kibibytes * 1024
     }
+}
+
+/// Whether the thread that this file of /proc describes is stopped. Its name may hold anything, so the state is what
+/// follows the last parenthesis; a thread that has ended does not run either.
+fn is_stopped(stat: &Path) -> bool {
+    let Ok(line) = std::fs::read_to_string(stat) else { return true };
+    line.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
 }
 
 /// A file that goes away with the test.

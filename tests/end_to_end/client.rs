@@ -167,7 +167,7 @@ fn a_broker_that_is_killed_and_comes_back_is_found_again_and_the_loss_is_told() 
     });
     assert_eq!(acked, (sure, 1));
     // A broker that is stopped takes bytes and says nothing: these three end as unknown.
-    broker.signal(Signal::STOP);
+    broker.stop();
     let unsure: Vec<PublishId> =
         (0..3).map(|_| client.send_acked(&Message::new("news", b"unsure"), AckLevel::Routed).expect("sent")).collect();
     client.flush().expect("the kernel takes them");

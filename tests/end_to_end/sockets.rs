@@ -79,6 +79,32 @@ fn a_half_close_is_answered_with_everything_that_was_owed() {
     subscriber.expect_quiet();
 }
 
+/// The linger time is for standing still: who has closed its side and reads slowly gets all the same what it is owed.
+#[test]
+fn a_half_closed_peer_that_reads_slowly_gets_everything() {
+    const MESSAGES: usize = 400;
+    let broker = Broker::start("[limits]\nlinger_time_max = \"400ms\"\nqueue_bytes_max = \"128MiB\"\n");
+    let mut slow = Peer::connect_narrow(broker.address()).greet(HELLO);
+    slow.subscribe(subscribe(1, "owed"));
+    let mut publisher = Peer::welcomed(broker.address());
+    let payload = vec![7; 64 * 1024];
+    for _ in 0..MESSAGES {
+        publisher.send(publish("owed", AckLevel::None, &payload));
+    }
+    Witness::from(publisher).is_served();
+    slow.end_output();
+    let mut messages = 0;
+    while let Some(frame) = slow.next_frame() {
+        assert!(matches!(frame, Frame::Message(_)), "{frame:?}");
+        messages += 1;
+        // The reader's pace is what is tested: each pause is within the time, all together are far beyond it.
+        if messages % 50 == 0 {
+            std::thread::sleep(Duration::from_millis(150));
+        }
+    }
+    assert_eq!(messages, MESSAGES);
+}
+
 #[test]
 fn a_storm_of_resets_leaves_no_descriptor_behind() {
     let broker = Broker::start("");
@@ -199,7 +225,7 @@ fn nobody_misses_a_deadline_because_the_broker_was_stopped() {
     let frame = bytes_of(publish("a", AckLevel::Routed, &[0; 50_000]));
     peers.iter_mut().for_each(|peer| peer.send_bytes(&frame[..100]));
     witness.is_served();
-    broker.signal(Signal::STOP);
+    broker.stop();
     peers.iter_mut().for_each(|peer| peer.send_bytes(&frame[100..]));
     // The frames' time has to pass while they stand in the broker's sockets; nothing tells when it has.
     std::thread::sleep(Duration::from_millis(300));
