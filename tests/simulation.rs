@@ -13,7 +13,7 @@
 //!
 //! ```text
 //!  SEED=7 cargo test --test simulation            one seed, with its trace when it fails
-//!  SEEDS=5000 cargo test --release --test simulation      many; STEPS=3000 makes each longer
+//!  SEEDS=5000 cargo test --release --test simulation     many; STEPS=3000 makes each longer, SEED=n begins there
 //! ```
 
 #[path = "simulation/accounts.rs"]
@@ -67,10 +67,11 @@ const STEPS: u64 = 300;
 #[test]
 fn every_seed_keeps_what_the_protocol_promises() {
     let steps = number("STEPS").unwrap_or(STEPS);
-    let (seeds, is_single) = match number("SEED") {
-        Some(seed) => (seed..seed + 1, true),
-        None => (0..number("SEEDS").unwrap_or(SEEDS), false),
+    let (first, count) = match (number("SEED"), number("SEEDS")) {
+        (Some(first), count) => (first, count.unwrap_or(1)),
+        (None, count) => (0, count.unwrap_or(SEEDS)),
     };
+    let (seeds, is_single) = (first..first + count, count == 1);
     let next = AtomicU64::new(seeds.start);
     let failures = Mutex::new(Vec::new());
     let totals = Mutex::new(Vec::new());

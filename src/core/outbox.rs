@@ -114,8 +114,12 @@ impl Shard {
         self.counters.deliveries += u64::from(range.count);
     }
 
-    /// Renders a reply or notice to the back of a session's queue.
+    /// Renders a reply or notice to the back of a session's queue. One that has to go is told nothing more: what it
+    /// missed could not be told before it.
     pub(crate) fn enqueue_event(&mut self, session: SessionKey, event: &Event<'_>) {
+        if self.sessions[session].is_doomed {
+            return;
+        }
         self.enqueue_own(session, SubscriptionKey::NONE, Content::Control, |shard, out| {
             shard.encodings[shard.sessions[session].encoding.0 as usize].render_event(event, out);
         });

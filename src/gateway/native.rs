@@ -313,7 +313,7 @@ impl Native {
             code: Code::Draining.number(),
             reconnect_min_ms: reconnect_ms.0,
             reconnect_max_ms: reconnect_ms.1,
-            text: Code::Draining.name(),
+            text: Code::Draining.meaning(),
         };
         context.shard.send(session, |out| Frame::from(goaway).encode(out));
     }

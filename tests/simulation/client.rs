@@ -13,7 +13,7 @@ use std::time::Duration;
 /// Bytes waiting to be read by the node beyond which a client says nothing: its socket is full.
 const BACKLOG_BYTES_MAX: u64 = 128 * 1024;
 /// Pings in a flood: more than a turn takes, and their answers more than a queue keeps beyond its bound.
-const PINGS: u64 = 15_000;
+const PINGS: u64 = 40_000;
 /// Subscription ids that a client uses.
 const SUBSCRIPTION_IDS: [u32; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 1 << 31, u32::MAX];
 
@@ -38,9 +38,10 @@ pub(crate) struct Visit {
     subscriptions: BTreeSet<u32>,
     short_ids: BTreeSet<u16>,
     asked: BTreeSet<u32>,
+    /// A correlation that was used twice, once in a connection: who answers which is open from then on.
+    duplicated: Option<u32>,
     /// Handles of calls, and how often each was answered.
     calls: BTreeMap<u64, u32>,
-    has_flooded: bool,
     serial: u32,
     reads_from: Time,
     sends_from: Time,
@@ -64,7 +65,11 @@ impl Temper {
     fn draw(random: &mut Random, swarm: &Swarm) -> Self {
         let is_slow = random.chance(swarm.slow_per_mille);
         Temper {
-            pipe_bytes: if is_slow { *random.pick(&[1, 100, 5_000, 60_000]) } else { 1 << 30 },
+            pipe_bytes: if is_slow {
+                *random.pick(&[1, 100, 5_000, 60_000])
+            } else {
+                *random.pick(&[300_000, 1 << 30])
+            },
             read_bytes_max: if is_slow { *random.pick(&[50, 2_000, 100_000]) } else { u64::MAX },
             release_bytes_max: *random.pick(&[40, 3_000, u64::MAX >> 1, u64::MAX >> 1, u64::MAX >> 1]),
             is_mute: random.chance(100),
@@ -92,8 +97,8 @@ impl Client {
             subscriptions: BTreeSet::new(),
             short_ids: BTreeSet::new(),
             asked: BTreeSet::new(),
+            duplicated: None,
             calls: BTreeMap::new(),
-            has_flooded: false,
             serial: 0,
             reads_from: Time::default(),
             sends_from: Time::default(),
@@ -144,9 +149,9 @@ impl Visit {
         match action {
             Action::Publish | Action::PublishShort => self.publish(action, up, random, swarm),
             Action::StopReading => self.reads_from = now + Duration::from_micros(random.below(swarm.step_us_max * 100)),
-            Action::StopSending => self.sends_from = now + Duration::from_micros(random.size(swarm.step_us_max * 30)),
-            Action::FloodPings if !self.has_flooded => {
-                self.has_flooded = true;
+            Action::StopSending => self.sends_from = now + Duration::from_micros(random.size(10_000_000)),
+            Action::FloodPings if swarm.floods_left > 0 => {
+                swarm.floods_left -= 1;
                 self.reads_from = now + Duration::from_micros(swarm.step_us_max * 100);
                 (0..PINGS).for_each(|time| say(up, random, Said::Ping { time }));
             }
@@ -273,7 +278,7 @@ impl Visit {
 
     fn request(&mut self, random: &mut Random, swarm: &mut Swarm) -> Option<Said> {
         let correlation = random.below(40) as u32;
-        if !self.asked.insert(correlation) {
+        if self.duplicated == Some(correlation) || !self.asked.insert(correlation) {
             return None;
         }
         let names = &mut swarm.names;
@@ -293,14 +298,15 @@ impl Visit {
     fn breach(&mut self, random: &mut Random, swarm: &mut Swarm) -> Said {
         let body = self.body(random, swarm);
         let used = self.subscriptions.first().copied();
-        match (random.below(8), used, self.asked.last()) {
+        match (random.below(8), used, self.asked.last().copied()) {
             (0, Some(subscription), _) => match self.wish(Action::Subscribe, random, swarm) {
                 Some(wish) => Said::Subscribe(Wish { subscription, ..wish }),
                 None => crate::breach::wrong_bytes(random),
             },
-            (1, _, Some(correlation)) => {
+            (1, _, Some(correlation)) if self.duplicated.is_none() => {
+                self.duplicated = Some(correlation);
                 let topic = swarm.names.topic(random).into_bytes();
-                Said::Request { correlation: *correlation, deadline_ms: 50, topic, body }
+                Said::Request { correlation, deadline_ms: 50, topic, body }
             }
             (2, _, _) => Said::Reply { handle: *random.pick(&[0, 1 << 40, u64::MAX]), body },
             (3, _, _) => Said::Hello { keep_alive_ms: 0, knows_token: true },

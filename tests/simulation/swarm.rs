@@ -52,8 +52,8 @@ const ACTIONS: [(Action, u64, u64); 21] = [
     (Action::Reply, 40, 300),
     (Action::ReplyLate, 4, 500),
     (Action::Ping, 5, 500),
-    (Action::FloodPings, 1, 930),
-    (Action::StopReading, 20, 400),
+    (Action::FloodPings, 2, 850),
+    (Action::StopReading, 30, 300),
     (Action::StopSending, 6, 500),
     (Action::Leave, 3, 500),
     (Action::Cut, 3, 500),
@@ -73,6 +73,8 @@ pub(crate) struct Swarm {
     /// Payloads are all large.
     pub(crate) is_bulky: bool,
     pub(crate) burst_max: u64,
+    /// Floods of pings that may still come: each is long.
+    pub(crate) floods_left: u64,
     /// Actions of a client in one step.
     pub(crate) actions_max: u64,
     /// The policies of its subscriptions.
@@ -93,8 +95,8 @@ pub(crate) struct Swarm {
 impl Swarm {
     pub(crate) fn draw(random: &mut Random) -> Self {
         let limits = draw_limits(random);
-        let is_total_tight = random.chance(150);
-        let total = if is_total_tight { u64::from(limits.queue_bytes_max) * 3 / 2 } else { 1 << 30 };
+        let is_total_tight = random.chance(300);
+        let total = if is_total_tight { u64::from(limits.queue_bytes_max) * 5 / 4 } else { 1 << 30 };
         let is_open = random.chance(700);
         Swarm {
             core: Settings {
@@ -122,6 +124,7 @@ impl Swarm {
             payload_bytes_max: *random.pick(&[8, 200, 7_800, 7_800]),
             is_bulky: random.chance(500),
             burst_max: *random.pick(&[1, 4, 16, 64]),
+            floods_left: 2,
             actions_max: *random.pick(&[1, 3, 15]),
             policies: draw_policies(random),
             slow_per_mille: *random.pick(&[0, 200, 500, 1_000]),

@@ -77,7 +77,7 @@ impl<'a> World<'a> {
 
     fn pass_time(&mut self) {
         let mut passed = Duration::from_micros(self.random.size(self.swarm.step_us_max));
-        if self.random.chance(5) {
+        if self.random.chance(20) {
             passed += Duration::from_micros(self.random.below(3_000_000));
         }
         let next = self.nodes.iter().filter_map(|node| node.shard.next_deadline()).min();

@@ -102,6 +102,25 @@ fn a_closed_session_gives_up_the_values_it_held() {
     assert!(shell.shard.queue_bytes(player) < 1_000);
 }
 
+/// Between the full queue and the close lies the rest of the turn. An answer to what it still says would stand behind
+/// messages that are missing without a GAP.
+#[test]
+fn a_slow_consumer_is_told_nothing_more_but_the_reason() {
+    let mut shell = Shell::new(settings());
+    let (publisher, slow) = (shell.open(), shell.open());
+    shell.subscribe(slow, wish(1, "a", Policy::Disconnect));
+    shell.turn();
+    shell.received(slow);
+    shell.stop_reading(slow);
+    load(&mut shell, publisher, "a", 500_000);
+    shell.turn();
+    shell.read_on(slow);
+    shell.unsubscribe(slow, 1);
+    shell.turn();
+    let received = shell.received(slow);
+    assert!(received.iter().all(|line| line == "id: load"), "{received:?}");
+}
+
 /// One connection that is closed is counted once, however much was on its way to it.
 #[test]
 fn a_slow_consumer_is_counted_once() {
