@@ -92,15 +92,20 @@ impl Chunk {
         Chunk { bytes: Vec::new(), spans: SmallVec::new(), count: 0, references: 0, purpose }
     }
 
-    /// Notes that a message of `publisher` was rendered from `begin` to the present end.
-    pub(crate) fn note_message(&mut self, publisher: u32, begin: u32) {
+    /// Notes that a message of `publisher` was rendered from `begin` to the present end. Returns whether it begins a
+    /// span: what may become an entry of its own in somebody's queue.
+    pub(crate) fn note_message(&mut self, publisher: u32, begin: u32) -> bool {
         self.count += 1;
         match self.spans.last_mut() {
             Some(span) if span.publisher == publisher => {
                 span.last = begin;
                 span.count += 1;
+                false
             }
-            _ => self.spans.push(Span { publisher, begin, last: begin, count: 1 }),
+            _ => {
+                self.spans.push(Span { publisher, begin, last: begin, count: 1 });
+                true
+            }
         }
     }
 

@@ -20,7 +20,7 @@
 use crate::arena::{ChunkKey, Key, MatchKey, SessionKey, SubscriptionKey, TopicKey};
 use crate::chunk::{Purpose, Range};
 use crate::encoding::{Address, Delivery, ENCODINGS_MAX};
-use crate::settings::{CHUNK_BYTES_MAX, TURN_BYTES_MAX};
+use crate::settings::{CHUNK_BYTES_MAX, ENTRY_BYTES, TURN_BYTES_MAX};
 use crate::shard::Shard;
 use crate::topics::Topic;
 use fanwire_wire::Code;
@@ -114,9 +114,10 @@ impl Shard {
             let begin = chunk.length();
             let delivery = Delivery { address, topic, headers: message.headers, payload: message.payload };
             self.encodings[encoding].render_message(&delivery, &mut chunk.bytes);
-            chunk.note_message(message.publisher.index() as u32, begin);
+            let begins_span = chunk.note_message(message.publisher.index() as u32, begin);
             let end = chunk.length();
-            self.spend((end - begin) as usize);
+            let entry_bytes = if begins_span { ENTRY_BYTES } else { 0 };
+            self.spend((end - begin + entry_bytes) as usize);
             largest = largest.max(end);
         }
         largest

@@ -187,6 +187,7 @@ impl Shard {
         self.enqueue_own(session, subscription, Content::Gap { dropped, conflated }, |shard, out| {
             shard.render_gap(subscription, dropped, conflated, out);
         });
+        self.check_control_bound(session);
     }
 
     /// Drops the oldest messages waiting under a subscription: their entry becomes the GAP that tells of it, or is
@@ -430,6 +431,7 @@ impl Shard {
         self.uncharge(session, old_range.bytes());
         self.charge(session, range.bytes());
         self.chunks.release(old_chunk);
+        self.check_control_bound(session);
     }
 
     fn render_gap(&self, subscription: SubscriptionKey, dropped: u64, conflated: u64, out: &mut Vec<u8>) {
@@ -438,7 +440,7 @@ impl Shard {
         self.encodings[self.sessions[session].encoding.0 as usize].render_event(&event, out);
     }
 
-    /// A client that does not read its replies is not waited for.
+    /// A client that does not read its replies, and what it is told to have missed, is not waited for.
     pub(crate) fn check_control_bound(&mut self, session: SessionKey) {
         let bound = self.settings.limits.queue_bytes_max.saturating_add(CONTROL_BYTES_RESERVE);
         if self.sessions[session].queue.charged_bytes > bound {

@@ -113,7 +113,10 @@ impl Node {
         lent.random.shuffle(&mut order);
         for uid in &order {
             self.expire(*uid, lent);
-            self.wake(*uid);
+            // What a socket can take is not told at once.
+            if lent.is_resting || lent.random.chance(700) {
+                self.wake(*uid);
+            }
         }
         for uid in &order {
             if !self.shard.wants_flush() {

@@ -182,3 +182,49 @@ fn the_first_thing_said_to_a_session_is_never_thrown_away() {
         (Some("hello"), Some("goodbye"))
     );
 }
+
+/// A GAP takes room, too, and each of many subscriptions may have to tell one when the queue is full already.
+#[test]
+fn the_gaps_of_many_subscriptions_stay_within_the_reserve() {
+    let mut shell = Shell::new(settings());
+    let (publisher, deaf) = (shell.open(), shell.open());
+    let topics: Vec<String> = (0..9_000).map(|number| format!("topic/{number}")).collect();
+    for (number, topic) in topics.iter().enumerate() {
+        shell.subscribe(deaf, wish(number as u32, topic, Policy::DropNewest));
+    }
+    shell.turn();
+    shell.stop_reading(deaf);
+    load(&mut shell, publisher, "topic/0", 500_000);
+    for _ in 0..50 {
+        shell.publish(publisher, "topic/0", &long("load", 1_000));
+    }
+    for topic in &topics {
+        shell.publish(publisher, topic, &long("lost", 1_000));
+    }
+    let bound = settings().limits.queue_bytes_max + fanwire_core::settings::CONTROL_BYTES_RESERVE;
+    let closures = shell.closures();
+    assert_eq!(closures, [(deaf, Code::QueueOverflow)]);
+    assert!(shell.shard.queue_bytes(deaf) <= bound + 100, "{} of {bound}", shell.shard.queue_bytes(deaf));
+}
+
+/// The least `queue_bytes_max` is enough for whoever reads everything, however a turn's messages spread over topics.
+#[test]
+fn no_turn_is_too_much_for_a_socket_that_takes_everything() {
+    for (topic_count, bytes) in [(1, 4), (1, 64_000), (300, 1_000), (10_000, 4), (10_000, 40)] {
+        let mut shell = Shell::new(settings());
+        let (publisher, reader) = (shell.open(), shell.open());
+        let topics: Vec<String> = (0..topic_count).map(|number| format!("topic/{number}")).collect();
+        for (number, topic) in topics.iter().enumerate() {
+            shell.subscribe(reader, wish(number as u32, topic, Policy::Disconnect));
+        }
+        shell.turn();
+        for topic in topics.iter().cycle() {
+            if shell.shard.wants_flush() {
+                break;
+            }
+            shell.publish(publisher, topic, &long("", bytes));
+        }
+        assert_eq!(shell.closures(), [], "{topic_count} topics, {bytes} bytes");
+        assert_eq!(shell.shard.counters().dropped, 0);
+    }
+}
