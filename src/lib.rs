@@ -1,8 +1,9 @@
 //! Fanwire: a real-time message broker in one binary. This is the map of the house.
 //!
 //! ```text
-//!  arguments --cli--> config --> server --> reactor 0 .. n        (threads; each owns its sockets and its shard)
-//!                                             |
+//!  arguments --cli--> config --> server --> acceptor --sockets--> reactor 0 .. n
+//!                                             threads; each reactor owns its connections and its shard
+//!                                             |  ^-- mailboxes: batches of what one shard has for another
 //!      bytes --gateway--> command --core: shard--> events --gateway--> bytes
 //!                 ^                                             ^
 //!                 +----------------- wire: frames --------------+       client: the same frames from the other side
@@ -12,6 +13,7 @@
 //!
 //! ```text
 //!  read -> frame -> command -> admit (limits, permission) -> route -> fan out -> render once -> flush
+//!                                                              `-> mail, one hop: route -> fan out -> ...
 //! ```
 //!
 //! | part | what it is | knows |
@@ -20,7 +22,7 @@
 //! | `src/core` (crate `fanwire-core`) | the shard: topics, routing, fan-out, queues. No clock, file, socket, thread or protocol | wire |
 //! | `src/gateway` (crate `fanwire-gateway`) | a protocol's bytes to commands, events to its bytes; no sockets | wire, core |
 //! | `src/client` (crate `fanwire-client`) | the Rust client | wire |
-//! | `src/reactor` | every socket system call: the turn, connections, the acceptor | all |
+//! | `src/reactor` | every socket system call: the turn, connections, mailboxes, the acceptor | all |
 //! | `src/server.rs` | start order, threads, drain, stop | all |
 //! | [`config`] | one validated configuration; the registry of its keys | wire, core |
 //! | [`logging`] | the log: off the reactors' threads, bounded, escaped; a throttle for what peers can cause | config |

@@ -1,21 +1,30 @@
 //! The broker as a process: what starts in which order, and how it ends.
 //!
 //! ```text
-//!  bind --> reactor thread --> banner --> wait for a signal --> drain --> join
-//!                                              | a second signal ends the process at once
+//!  bind --> reactors' threads --> acceptor's thread --> banner --> wait for a signal
+//!                                                                       |   a second signal ends the process at once
+//!                           join <-- every reactor drains <-- the acceptor ends
 //! ```
+//!
+//! A thread that ends before it was asked to, or with an error, ends the process: it would be a broker that serves
+//! some and not others.
 
 use crate::config::Config;
-use crate::reactor::{Acceptor, Reactor};
+use crate::reactor::{Handle, Listener, Reactor, Team};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
 
-/// Descriptors that are not connections: standard streams, poll, waker, listener, spare, signals, and some to spare.
-const RESERVED_DESCRIPTORS: u64 = 64;
+/// Descriptors that are not connections: standard streams, signals, listener, spare, the acceptor's poll and waker,
+/// connections that are being turned away, and some to spare.
+const RESERVED_DESCRIPTORS: u64 = 60;
+/// A reactor's own: poll, waker, the end by which its thread tells that it is over, and one to spare.
+const DESCRIPTORS_PER_REACTOR: u64 = 4;
 
 /// Why the broker could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +42,14 @@ pub enum ServeError {
     NoDescriptors {
         /// The limit.
         limit: u64,
+    },
+    /// A thread of the broker could not go on.
+    #[error("{name} can't go on: {error}")]
+    Thread {
+        /// Which one.
+        name: String,
+        /// What the machine said.
+        error: io::Error,
     },
     /// The machine refused something else.
     #[error("{what}: {error}")]
@@ -62,34 +79,111 @@ pub struct Bound {
 /// Runs a broker until it is told to end; `announce` is called once it accepts connections.
 pub fn run(config: &Config, announce: impl FnOnce(&Bound)) -> Result<(), ServeError> {
     let (connections_max, open_files_max) = connection_bound(config)?;
-    let acceptor = Acceptor::bind(config.listen).map_err(|error| ServeError::Bind { address: config.listen, error })?;
-    let address = acceptor.local_address().map_err(machine("the listening address"))?;
+    let bound = Listener::bind(config.listen, &config.socket);
+    let listener = bound.map_err(|error| ServeError::Bind { address: config.listen, error })?;
+    let address = listener.local_address().map_err(machine("the listening address"))?;
     let mut signals = Signals::install().map_err(machine("signal handlers"))?;
-    let (reactor, handle) = Reactor::new(config, acceptor, connections_max as usize).map_err(machine("the reactor"))?;
-    let ended = signals.sender().map_err(machine("the reactor's end"))?;
-    let thread = std::thread::Builder::new()
-        .name("reactor-0".to_owned())
-        .spawn(move || {
-            let outcome = reactor.run();
-            drop(ended);
-            outcome
-        })
-        .map_err(machine("the reactor's thread"))?;
-    announce(&Bound { address, connections_max, open_files_max });
-    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "serving");
-    if signals.wait() {
-        handle.drain().map_err(machine("waking the reactor"))?;
+    let Team { acceptor, reactors } =
+        Team::assemble(config, listener, connections_max as usize).map_err(machine("the reactors"))?;
+    let accepting = acceptor.handle();
+    let serving: Vec<Handle> = reactors.iter().map(Reactor::handle).collect();
+    let mut threads = Threads::new();
+    for (index, reactor) in reactors.into_iter().enumerate() {
+        threads.start(&format!("reactor-{index}"), signals.sender(), || reactor.run())?;
     }
-    let outcome = thread.join().expect("a reactor that panics takes the process with it");
-    outcome.map_err(machine("the reactor's poll"))?;
+    threads.start("acceptor", signals.sender(), || acceptor.run())?;
+    announce(&Bound { address, connections_max, open_files_max });
+    tracing::info!(%address, reactors = config.reactor_count(), version = env!("CARGO_PKG_VERSION"), "serving");
+    if signals.wait() {
+        accepting.drain().map_err(machine("waking the acceptor"))?;
+        threads.wait_for_end("acceptor")?;
+        serving.iter().try_for_each(Handle::drain).map_err(machine("waking a reactor"))?;
+    } else {
+        threads.wait_for_failure()?;
+    }
+    threads.wait_for_all()?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// How a thread has ended.
+struct End {
+    name: String,
+    outcome: io::Result<()>,
+}
+
+/// The broker's threads, and how those ended that have.
+struct Threads {
+    running: Vec<JoinHandle<()>>,
+    ends: Receiver<End>,
+    sender: Sender<End>,
+    /// How many have ended, and were heard of.
+    ended: usize,
+}
+
+impl Threads {
+    fn new() -> Threads {
+        let (sender, ends) = channel();
+        Threads { running: Vec::new(), ends, sender, ended: 0 }
+    }
+
+    /// Starts a thread. When it ends, that is known here first, and then told to who waits for `ended`.
+    fn start(
+        &mut self,
+        name: &str,
+        ended: io::Result<Ended>,
+        work: impl FnOnce() -> io::Result<()> + Send + 'static,
+    ) -> Result<(), ServeError> {
+        let failed = |error| ServeError::Thread { name: name.to_owned(), error };
+        let (sender, thread_name, ended) = (self.sender.clone(), name.to_owned(), ended.map_err(failed)?);
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let outcome = work();
+            // The receiver is gone when the process is about to end anyway.
+            let _ = sender.send(End { name: thread_name, outcome });
+            drop(ended);
+        });
+        self.running.push(thread.map_err(failed)?);
+        Ok(())
+    }
+
+    /// The next thread that ends, unless it fails.
+    fn next_end(&mut self) -> Result<String, ServeError> {
+        let End { name, outcome } = self.ends.recv().expect("a sender is kept here");
+        self.ended += 1;
+        match outcome {
+            Ok(()) => Ok(name),
+            Err(error) => Err(ServeError::Thread { name, error }),
+        }
+    }
+
+    /// Waits for the end of a thread that was asked to; no other one may end before.
+    fn wait_for_end(&mut self, name: &str) -> Result<(), ServeError> {
+        let ended = self.next_end()?;
+        assert!(ended == name, "{ended} ended and was not asked to");
+        Ok(())
+    }
+
+    /// Some thread has ended by itself: tells why.
+    fn wait_for_failure(&mut self) -> Result<(), ServeError> {
+        let ended = self.next_end()?;
+        panic!("{ended} ended and was not asked to");
+    }
+
+    /// Waits for the end of all threads that are left.
+    fn wait_for_all(mut self) -> Result<(), ServeError> {
+        while self.ended < self.running.len() {
+            self.next_end()?;
+        }
+        self.running.into_iter().for_each(|thread| thread.join().expect("a panic takes the process with it"));
+        Ok(())
+    }
 }
 
 /// How many connections there may be, and the process' open-file limit.
 fn connection_bound(config: &Config) -> Result<(u64, u64), ServeError> {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    let possible = limit.saturating_sub(RESERVED_DESCRIPTORS);
+    let reserved = RESERVED_DESCRIPTORS + DESCRIPTORS_PER_REACTOR * u64::from(config.reactor_count());
+    let possible = limit.saturating_sub(reserved);
     if possible == 0 {
         return Err(ServeError::NoDescriptors { limit });
     }
@@ -124,7 +218,7 @@ impl Signals {
         self.sender.try_clone().map(Ended)
     }
 
-    /// Waits for a signal (true) or for the reactor's end (false).
+    /// Waits for a signal (true) or for a thread's end (false).
     fn wait(&mut self) -> bool {
         let mut byte = [0];
         loop {
@@ -137,7 +231,7 @@ impl Signals {
     }
 }
 
-/// What the reactor's thread writes when it ends; signals write another byte.
+/// What a thread writes when it ends; signals write another byte.
 const ENDED: u8 = 0xFF;
 
 /// Tells the waiting thread when it is dropped.
@@ -146,5 +240,47 @@ struct Ended(UnixStream);
 impl Drop for Ended {
     fn drop(&mut self) {
         let _ = io::Write::write(&mut self.0, &[ENDED]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(threads: &mut Threads, signals: &Signals, name: &str, work: fn() -> io::Result<()>) {
+        threads.start(name, signals.sender(), work).unwrap();
+    }
+
+    fn signals() -> Signals {
+        let (receiver, sender) = UnixStream::pair().unwrap();
+        Signals { receiver, sender }
+    }
+
+    #[test]
+    fn a_thread_that_fails_is_noticed_while_the_others_run_and_named_with_what_the_machine_said() {
+        let (mut threads, mut signals) = (Threads::new(), signals());
+        start(&mut threads, &signals, "reactor-0", || {
+            loop {
+                std::thread::park();
+            }
+        });
+        start(&mut threads, &signals, "reactor-1", || Err(io::Error::other("the poll is broken")));
+        assert!(!signals.wait(), "this was no signal");
+        let error = threads.wait_for_failure().unwrap_err().to_string();
+        assert_eq!(error, "reactor-1 can't go on: the poll is broken");
+    }
+
+    #[test]
+    fn all_who_were_asked_to_end_are_waited_for_and_a_late_failure_counts() {
+        let (mut threads, signals) = (Threads::new(), signals());
+        start(&mut threads, &signals, "acceptor", || Ok(()));
+        threads.wait_for_end("acceptor").unwrap();
+        start(&mut threads, &signals, "reactor-0", || Ok(()));
+        start(&mut threads, &signals, "reactor-1", || Ok(()));
+        threads.wait_for_all().unwrap();
+        let mut threads = Threads::new();
+        start(&mut threads, &signals, "reactor-0", || Ok(()));
+        start(&mut threads, &signals, "reactor-1", || Err(io::Error::other("late")));
+        assert!(matches!(threads.wait_for_all(), Err(ServeError::Thread { name, .. }) if name == "reactor-1"));
     }
 }

@@ -91,7 +91,7 @@ fn wrong_usage_ends_with_two_and_says_what_would_be_right() {
         (&["config", "check"], "FILE"),
         (&["serve", "--listen", "localhost"], "127.0.0.1:7311"),
         (&["serve", "--listen", "0.0.0.0:0"], "--open"),
-        (&["serve", "--reactors", "2"], "one reactor"),
+        (&["serve", "--reactors", "65"], "0 to 64"),
     ] {
         let (out, err) = ends(arguments, 2);
         assert!(err.contains(hint) && out.is_empty(), "{arguments:?}: {err}");

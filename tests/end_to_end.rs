@@ -11,13 +11,18 @@
 //! | `handshake`, `frames`, `commands`, `requests`, `sockets`, `memory`, `descriptors`, `logs` | hostile input |
 //! | `slow_readers` | one of 100 stops reading, under each policy |
 //! | `fan_out` | exact counts and order at size |
+//! | `reactors` | the harness for a broker of several reactors |
+//! | `promise`, `throng`, `churn`, `responders`, `crossing`, `closing_time` | what holds between reactors |
 //!
 //! Every test has its own broker. Nothing sleeps for luck: what has to happen is waited for with a generous deadline.
 
 mod end_to_end {
     mod broker;
+    mod churn;
     mod client;
+    mod closing_time;
     mod commands;
+    mod crossing;
     mod descriptors;
     mod drain;
     mod examples;
@@ -28,10 +33,14 @@ mod end_to_end {
     mod memory;
     mod peer;
     mod process;
+    mod promise;
     mod quick_start;
+    mod reactors;
     mod readme;
     mod requests;
+    mod responders;
     mod scene;
     mod slow_readers;
     mod sockets;
+    mod throng;
 }

@@ -38,7 +38,7 @@ impl Facts {
         Facts {
             version: env!("CARGO_PKG_VERSION"),
             address: bound.address,
-            reactors: config.reactors,
+            reactors: config.reactor_count(),
             token_count: config.tokens.count(),
             frame_bytes_max: config.limits.wire.frame_bytes_max.into(),
             queue_bytes_max: config.limits.wire.queue_bytes_max.into(),
@@ -115,7 +115,7 @@ mod tests {
 
     fn facts(address: &str, token_count: usize) -> Facts {
         let bound = Bound { address: address.parse().unwrap(), connections_max: 1_000, open_files_max: 1_024 };
-        Facts { version: "1.2.3", token_count, ..Facts::new(&Config::default(), &bound) }
+        Facts { version: "1.2.3", reactors: 1, token_count, ..Facts::new(&Config::default(), &bound) }
     }
 
     #[test]
@@ -129,6 +129,12 @@ fanwire 1.2.3
   try          fanwire sub 'chat/#'
 ";
         assert_eq!(banner(&facts("127.0.0.1:7311", 0)), expected);
+    }
+
+    #[test]
+    fn reactors_are_counted() {
+        let several = banner(&Facts { reactors: 4, ..facts("127.0.0.1:7311", 0) });
+        assert!(several.contains("fanwire://127.0.0.1:7311 on 4 reactors\n"), "{several}");
     }
 
     #[test]

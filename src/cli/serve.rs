@@ -28,7 +28,9 @@ pub(super) struct Serve {
     /// An address that other machines can reach needs a token in the configuration file, or --open.
     #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     listen: Option<SocketAddr>,
-    /// Reactor threads [default: 1]
+    /// Reactor threads, up to 64 [default: half of the cores, at most 16]
+    ///
+    /// Each serves its share of the connections; one more thread accepts them.
     #[arg(long, value_name = "N")]
     reactors: Option<u32>,
     /// A configuration file; flags override what it says

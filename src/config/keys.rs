@@ -158,8 +158,9 @@ keys! {
     "" "listen" Kind::Address { get: |config| config.listen, set: |config, address| config.listen = address },
         "Address and port to listen on; port 0 takes a free one. An address that other machines can reach needs\n\
          a token below, or open = true.";
-    "" "reactors" number!(Count, 1..=64, reactors),
-        "Reactor threads. This build runs one.";
+    "" "reactors" number!(Count, 0..=64, reactors),
+        "Reactor threads: each serves its share of the connections; one more thread accepts them. Not more than 64:\n\
+         which reactors want a topic is noted in 64 bits. 0: half of the cores, at most 16.";
     "" "open" Kind::Switch { get: |config| config.open, set: |config, open| config.open = open },
         "Let anyone who reaches the address connect, without a token.";
     "" "tokens" Kind::Tokens { get: |config| &config.tokens, set: |config, tokens| config.tokens = tokens },
@@ -185,10 +186,15 @@ keys! {
          one turn's\n\
          worth must fit.";
     "limits" "queue_bytes_total_max" number!(Size, 64 * KIB..=1024 * GIB, limits.queue_bytes_total_max),
-        "Bytes waiting for all connections together; past it the largest queue is closed. At least queue_bytes_max.";
+        "Bytes waiting for all connections together. Each reactor has an equal share, past which its largest queue is\n\
+         closed; a share is at least queue_bytes_max.";
     "limits" "partial_bytes_total_max" number!(Size, 64 * KIB..=1024 * GIB, limits.partial_bytes_total_max),
-        "Bytes of unfinished frames of all connections together; past it the largest is closed. At least\n\
-         frame_bytes_max.";
+        "Bytes of unfinished frames of all connections together. Each reactor has an equal share, past which its\n\
+         largest is closed; a share is at least frame_bytes_max.";
+    "limits" "mailbox_bytes_total_max" number!(Size, 64 * KIB..=1024 * GIB, limits.mailbox_bytes_total_max),
+        "Bytes on their way between reactors, an equal share for each ordered pair, but at least 256KiB and at most\n\
+         4MiB. Where a share is used up, connections whose next message would add to it are not read until there is\n\
+         room; all others are.";
     "limits" "subscriptions_max" number!(Count, 1..=1_000_000, limits.wire.subscriptions_max),
         "Subscriptions of one connection at one time.";
     "limits" "requests_max" number!(Count, 1..=1_000_000, limits.wire.requests_max),
@@ -204,11 +210,13 @@ keys! {
     "limits" "filter_plus_max" number!(Count, 0..=limits::FILTER_PLUS_CEILING as u64, limits.wire.filter_plus_max),
         "Levels of one filter that may be +.";
     "limits" "subscriptions_total_max" number!(Count, 1..=1 << 24, limits.subscriptions_total_max),
-        "Subscriptions of all connections together; one takes a few hundred bytes, and a wildcard's levels more.";
+        "Subscriptions of all connections together, an equal share of them on each reactor. One takes a few hundred\n\
+         bytes, and a wildcard's levels more.";
     "limits" "topics_cached_max" number!(Count, 64..=1 << 24, limits.topics_cached_max),
-        "Topics whose routes are kept ready. More topics than this work, each at the cost of a look-up.";
+        "Topics whose routes are kept ready, an equal share of them on each reactor. More topics than this work, each\n\
+         at the cost of a look-up.";
     "limits" "connections_max" number!(Count, 0..=10_000_000, limits.connections_max),
-        "Connections at one time. 0: as many as the open-file limit allows.";
+        "Connections at one time, on all reactors together. 0: as many as the open-file limit allows.";
     "limits" "connections_per_address_max" number!(Count, 0..=10_000_000, limits.connections_per_address_max),
         "Connections of one source address at one time. 0: no bound. Loopback is never bounded.";
     "limits" "handshake_time_max" time!(100..=5 * MINUTE_MS, limits.handshake_time_max),

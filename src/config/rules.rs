@@ -12,14 +12,14 @@ use std::time::Duration;
 /// core may not change it alone.
 const TURN_BYTES: u32 = 384 * 1024;
 const _: () = assert!(Settings::queue_bytes_min(0) == TURN_BYTES);
-/// Reactors that this build runs.
-const REACTORS: u32 = 1;
+/// Reactors at the most: who is interested in a topic is noted in 64 bits, one a reactor.
+const REACTORS_MAX: u32 = 64;
 
 /// The configuration, if the draft obeys every rule.
 pub(super) fn settle(mut draft: Draft) -> Result<Config, Vec<Problem>> {
     // Rules on top of values that were refused would only repeat the refusal in other words.
     if draft.problems.is_empty() {
-        for rule in [exposure, tokens_or_open, reactors, frame_parts, queues, reconnect_window] {
+        for rule in [exposure, tokens_or_open, reactors, frame_parts, queues, shares, reconnect_window] {
             rule(&mut draft);
         }
     }
@@ -78,8 +78,11 @@ fn tokens_or_open(draft: &mut Draft) {
 
 fn reactors(draft: &mut Draft) {
     let wanted = draft.config.reactors;
-    if wanted != REACTORS {
-        let message = format!("{wanted} is not possible yet: this build runs one reactor (several come next); use 1");
+    if wanted > REACTORS_MAX {
+        let message = format!(
+            "{wanted} is too many; allowed is 0 to {REACTORS_MAX}: which reactors want a topic is noted in \
+             {REACTORS_MAX} bits"
+        );
         draft.refuse("reactors", message);
     }
 }
@@ -99,15 +102,32 @@ fn frame_parts(draft: &mut Draft) {
 fn queues(draft: &mut Draft) {
     const FRAME: &str = "limits.frame_bytes_max";
     const QUEUE: &str = "limits.queue_bytes_max";
-    let limits = draft.config.limits;
-    let (frame, queue) = (u64::from(limits.wire.frame_bytes_max), u64::from(limits.wire.queue_bytes_max));
-    let (queues, partials) = (limits.queue_bytes_total_max, limits.partial_bytes_total_max);
+    let wire = draft.config.limits.wire;
+    let least = u64::from(Settings::queue_bytes_min(wire.frame_bytes_max));
     let turn = "limits.frame_bytes_max and 384KiB, what one turn can add to a queue";
-    draft.demand(QUEUE, queue, u64::from(Settings::queue_bytes_min(limits.wire.frame_bytes_max)), FRAME, turn);
+    draft.demand(QUEUE, wire.queue_bytes_max.into(), least, FRAME, turn);
+}
+
+/// What all connections have together is shared out to the reactors, and a share has to hold the largest thing that
+/// may come. Of cached topics, the least number is enough for all.
+fn shares(draft: &mut Draft) {
+    let (reactors, limits) = (draft.config.reactor_count(), draft.config.limits);
+    let (queue, frame) = (limits.wire.queue_bytes_max.into(), limits.wire.frame_bytes_max.into());
+    let (queues, partials) = (limits.queue_bytes_total_max, limits.partial_bytes_total_max);
+    let subscriptions = limits.subscriptions_total_max.into();
     let one_queue = "one connection may have limits.queue_bytes_max";
-    draft.demand("limits.queue_bytes_total_max", queues, queue, QUEUE, one_queue);
     let one_frame = "one frame may have limits.frame_bytes_max";
-    draft.demand("limits.partial_bytes_total_max", partials, frame, FRAME, one_frame);
+    for (path, total, least, cause, reason) in [
+        ("limits.queue_bytes_total_max", queues, queue, "limits.queue_bytes_max", one_queue),
+        ("limits.partial_bytes_total_max", partials, frame, "limits.frame_bytes_max", one_frame),
+        ("limits.subscriptions_total_max", subscriptions, 1, "reactors", "none would be left"),
+    ] {
+        let sharing = format!("each of {reactors} reactors gets an equal share, and {reason}");
+        let reason = if reactors > 1 { &sharing } else { reason };
+        // Where neither the one nor the other was written, the number of reactors was.
+        let cause = if draft.origin(cause) == Origin::File { "reactors" } else { cause };
+        draft.demand(path, total, least * u64::from(reactors.min(REACTORS_MAX)), cause, reason);
+    }
 }
 
 fn reconnect_window(draft: &mut Draft) {

@@ -41,7 +41,6 @@ fn every_key_changes_exactly_one_value() {
             Kind::Address { .. } => "\"[::1]:1\"".to_owned(),
             Kind::Tokens { .. } => "[\"one\", \"two\"]".to_owned(),
             Kind::Choice { words, .. } => format!("\"{}\"", words[1]),
-            Kind::Number { .. } if key.name == "reactors" => continue,
             Kind::Number { unit, range, get, .. } => {
                 let usual = get(&Config::default());
                 // Whichever neighbour the range and the rules between keys allow.
@@ -202,10 +201,59 @@ fn rules_between_keys_name_the_line_that_was_written() {
         "f.toml:2: drain.reconnect_max: \"5s\" is too little; at least \"10s\" is needed: \
          it ends the time that drain.reconnect_min begins",
     );
+}
+
+#[test]
+fn each_reactor_s_share_of_a_total_has_to_hold_the_largest_thing_that_may_come() {
     assert_complains(
-        "reactors = 4\n",
-        "f.toml:1: reactors: 4 is not possible yet: this build runs one reactor (several come next); use 1",
+        "reactors = 4\n[limits]\nqueue_bytes_total_max = \"7MiB\"\n",
+        "f.toml:3: limits.queue_bytes_total_max: \"7MiB\" is too little; at least \"8MiB\" is needed: \
+         each of 4 reactors gets an equal share, and one connection may have limits.queue_bytes_max",
     );
+    assert_complains(
+        "reactors = 64\n[limits]\nframe_bytes_max = \"1025KiB\"\n",
+        "f.toml:3: limits.partial_bytes_total_max: \"64MiB\" is too little; at least \"65600KiB\" is needed: \
+         each of 64 reactors gets an equal share, and one frame may have limits.frame_bytes_max",
+    );
+    assert_complains(
+        "reactors = 8\n[limits]\nsubscriptions_total_max = 7\n",
+        "f.toml:3: limits.subscriptions_total_max: 7 is too little; at least 8 is needed: \
+         each of 8 reactors gets an equal share, and none would be left",
+    );
+    let text = "[limits]\nqueue_bytes_max = \"8MiB\"\n";
+    let problems = Config::from_text(text, &Flags { reactors: Some(64), ..Flags::default() }).unwrap_err();
+    assert_eq!(problems[0].origin, Origin::Line(2), "{problems:?}");
+    assert!(problems[0].message.starts_with("limits.queue_bytes_total_max: "), "{problems:?}");
+}
+
+#[test]
+fn up_to_64_reactors_are_possible_and_each_gets_its_share() {
+    for reactors in [1, 2, 3, 64] {
+        let config = read(&format!("reactors = {reactors}\n")).unwrap();
+        let (all, one) = (config.limits, config.limits_of_one_reactor());
+        assert_eq!(one.queue_bytes_total_max, all.queue_bytes_total_max / u64::from(reactors));
+        assert_eq!(one.partial_bytes_total_max, all.partial_bytes_total_max / u64::from(reactors));
+        assert_eq!(one.subscriptions_total_max, all.subscriptions_total_max / reactors);
+        assert_eq!(one.topics_cached_max, all.topics_cached_max / reactors);
+        assert_eq!((one.wire, one.connections_max), (all.wire, all.connections_max));
+    }
+    for reactors in [65, u32::MAX] {
+        let problems = Config::from_text("", &Flags { reactors: Some(reactors), ..Flags::default() }).unwrap_err();
+        assert_eq!((problems.len(), problems[0].origin), (1, Origin::Flag("--reactors")), "{problems:?}");
+        assert!(
+            problems[0].message.contains("0 to 64: which reactors want a topic is noted in 64 bits"),
+            "{problems:?}"
+        );
+    }
+}
+
+#[test]
+fn unless_asked_for_there_is_a_reactor_for_every_other_core() {
+    let counts = [1, 2, 3, 4, 16, 64, 256].map(reactors_for);
+    assert_eq!(counts, [1, 1, 1, 2, 8, 16, 16]);
+    let count = read("").unwrap().reactor_count();
+    assert!((1..=16).contains(&count));
+    assert_eq!(read("reactors = 3").unwrap().reactor_count(), 3);
 }
 
 #[test]
@@ -220,7 +268,7 @@ fn flags_override_the_file_and_answer_for_what_they_set() {
     assert!(shown.starts_with("--listen: 0.0.0.0:1 can be reached from other machines"), "{shown}");
     let open = Config::from_text("", &Flags { open: true, ..flags }).unwrap();
     assert!(open.open && open.tokens.is_open());
-    let none = Config::from_text("", &Flags { reactors: Some(0), ..Flags::default() }).unwrap_err();
+    let none = Config::from_text("", &Flags { reactors: Some(65), ..Flags::default() }).unwrap_err();
     assert_eq!(none[0].origin, Origin::Flag("--reactors"));
 }
 

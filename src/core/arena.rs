@@ -53,14 +53,20 @@ keys! {
     NodeKey;
     /// A group of subscriptions that share their messages.
     GroupKey;
+    /// A group's member, where the group lives.
+    MemberKey;
+    /// The same, where its session is.
+    MembershipKey;
     /// Rendered bytes.
     ChunkKey;
     /// A place in some session's queue.
     EntryKey;
     /// A value that waits for its rate or for room.
     HeldKey;
-    /// A request in flight.
+    /// A request that a session waits for.
     RequestKey;
+    /// A call that a session owes an answer to.
+    CallKey;
 }
 
 /// A slab of `T` with keys of type `K`.

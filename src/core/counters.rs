@@ -23,4 +23,14 @@ pub struct Counters {
     pub late_replies: u64,
     /// Connections closed for not reading.
     pub slow_closed: u64,
+    /// Messages added to the mail of other shards, each as often as there are such.
+    pub mailed_out: u64,
+    /// Messages that came by mail.
+    pub mailed_in: u64,
+    /// Times that a command had to wait for room on the way to another shard.
+    pub postponed: u64,
+    /// Topics whose publishers had to wait because a group's members could not be reached.
+    pub jams: u64,
+    /// Picks that came back from a member that was gone or full.
+    pub returned: u64,
 }

@@ -20,6 +20,7 @@
 use crate::arena::{ChunkKey, Key, MatchKey, SessionKey, SubscriptionKey, TopicKey};
 use crate::chunk::{Purpose, Range};
 use crate::encoding::{Address, Delivery, ENCODINGS_MAX};
+use crate::mail::Publisher;
 use crate::settings::{CHUNK_BYTES_MAX, ENTRY_BYTES, TURN_BYTES_MAX};
 use crate::shard::Shard;
 use crate::topics::Topic;
@@ -63,7 +64,7 @@ pub(crate) struct Open {
 /// A message on its way in.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Incoming<'a> {
-    pub(crate) publisher: SessionKey,
+    pub(crate) publisher: Publisher,
     pub(crate) headers: &'a [u8],
     pub(crate) payload: &'a [u8],
 }
@@ -98,6 +99,7 @@ impl Shard {
         topic: &str,
         message: Incoming<'_>,
     ) -> u32 {
+        let publisher = self.span_of(message.publisher);
         let mut largest = 0;
         while encodings != 0 {
             let encoding = encodings.trailing_zeros() as usize;
@@ -114,13 +116,20 @@ impl Shard {
             let begin = chunk.length();
             let delivery = Delivery { address, topic, headers: message.headers, payload: message.payload };
             self.encodings[encoding].render_message(&delivery, &mut chunk.bytes);
-            let begins_span = chunk.note_message(message.publisher.index() as u32, begin);
+            let begins_span = chunk.note_message(publisher, begin);
             let end = chunk.length();
             let entry_bytes = if begins_span { ENTRY_BYTES } else { 0 };
             self.spend((end - begin + entry_bytes) as usize);
             largest = largest.max(end);
         }
         largest
+    }
+
+    /// What chunks know a publisher by. Those of other shards are nobody's own here, and all alike.
+    fn span_of(&self, publisher: Publisher) -> u32 {
+        let session =
+            if publisher.shard == self.exchange.seat.number() { publisher.session.key } else { SessionKey::NONE };
+        session.index() as u32
     }
 
     fn obtain_open(&mut self, audience: Audience) -> OpenIndex {
@@ -328,6 +337,11 @@ impl Shard {
     /// Counts what the turn costs: bytes rendered, and other work by the bytes that could be rendered meanwhile.
     pub(crate) fn spend(&mut self, bytes: usize) {
         self.spent = self.spent.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+    }
+
+    /// Whether half of a turn's work is done.
+    pub fn is_half_spent(&self) -> bool {
+        self.spent >= TURN_BYTES_MAX / 2
     }
 
     /// Whether so much is done that the turn should end its reading and flush.

@@ -15,6 +15,7 @@
 //! nothing under `b/`.
 
 use crate::arena::{Arena, GroupKey, Key, NodeKey, SubscriptionKey};
+use crate::interest::Reach;
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
@@ -27,8 +28,13 @@ const GENERATIONS: usize = 256;
 pub(crate) struct FirstLevel(u8);
 
 impl FirstLevel {
-    pub(crate) fn of(name: &str, hasher: &FixedState) -> Self {
-        FirstLevel(hasher.hash_one(first_level(name)) as u8)
+    pub(crate) fn of(name: &[u8], hasher: &FixedState) -> Self {
+        let level = name.split(|byte| *byte == b'/').next().unwrap_or_default();
+        FirstLevel(hasher.hash_one(level) as u8)
+    }
+
+    pub(crate) fn index(self) -> usize {
+        usize::from(self.0)
     }
 }
 
@@ -91,7 +97,7 @@ impl Filters {
 
     /// The node of a filter, made if it is not there yet. A new node must get a subscription or a group.
     pub(crate) fn obtain(&mut self, filter: &str) -> NodeKey {
-        self.raise_generation(filter);
+        self.raise_generation(self.reach_of_level(first_level(filter)));
         let mut node = self.root;
         for level in filter.split('/') {
             node = match self.child(node, level) {
@@ -111,7 +117,7 @@ impl Filters {
 
     /// Removes the subscription at a position; the one that takes its place is returned.
     pub(crate) fn remove_subscription(&mut self, node: NodeKey, position: u32) -> Option<SubscriptionKey> {
-        self.raise_generation_of(node);
+        self.raise_generation(self.reach_of(node));
         let list = &mut self.nodes[node].subscriptions;
         list.swap_remove(position as usize);
         let moved = list.get(position as usize).copied();
@@ -133,7 +139,7 @@ impl Filters {
     }
 
     pub(crate) fn note_group_left(&mut self, node: NodeKey) {
-        self.raise_generation_of(node);
+        self.raise_generation(self.reach_of(node));
         self.prune(node);
     }
 
@@ -150,7 +156,7 @@ impl Filters {
 
     /// Changes whenever what matches a name with this first level may have changed.
     pub(crate) fn generation(&self, level: FirstLevel) -> u32 {
-        self.generations[usize::from(level.0)].wrapping_add(self.leading_generation)
+        self.generations[level.index()].wrapping_add(self.leading_generation)
     }
 
     /// Whether there is no wildcard filter at all.
@@ -224,7 +230,8 @@ impl Filters {
         }
     }
 
-    fn raise_generation_of(&mut self, node: NodeKey) {
+    /// Which topics the filter of a node can match, as far as its first level tells.
+    pub(crate) fn reach_of(&self, node: NodeKey) -> Reach {
         let mut top = node;
         while let Some(parent) = self.nodes[top].parent {
             if parent == self.root {
@@ -232,18 +239,22 @@ impl Filters {
             }
             top = parent;
         }
-        let level = self.nodes[top].level.clone();
-        self.raise_generation(&level);
+        self.reach_of_level(&self.nodes[top].level)
     }
 
-    fn raise_generation(&mut self, filter: &str) {
-        match first_level(filter) {
-            "+" | "#" => self.leading_generation = self.leading_generation.wrapping_add(1),
-            level => {
-                let generation = &mut self.generations[usize::from(FirstLevel::of(level, &self.hasher).0)];
-                *generation = generation.wrapping_add(1);
-            }
+    fn reach_of_level(&self, level: &str) -> Reach {
+        match level {
+            "+" | "#" => Reach::Leading,
+            level => Reach::Wildcard(FirstLevel::of(level.as_bytes(), &self.hasher)),
         }
+    }
+
+    fn raise_generation(&mut self, reach: Reach) {
+        let generation = match reach {
+            Reach::Wildcard(level) => &mut self.generations[level.index()],
+            _ => &mut self.leading_generation,
+        };
+        *generation = generation.wrapping_add(1);
     }
 
     fn hash(&self, parent: NodeKey, level: &str) -> u64 {
@@ -253,6 +264,11 @@ impl Filters {
 
 fn hash_of(hasher: &FixedState, node: &Node) -> u64 {
     hasher.hash_one((node.parent.unwrap_or(NodeKey::NONE), &*node.level))
+}
+
+/// Whether a filter has no wildcard.
+pub(crate) fn is_exact(filter: &str) -> bool {
+    !filter.contains(['+', '#'])
 }
 
 fn first_level(name: &str) -> &str {
@@ -332,7 +348,7 @@ mod tests {
     #[test]
     fn churn_under_one_first_level_leaves_the_others_alone() {
         let mut tree = Filters::new(1);
-        let level = |name: &str| FirstLevel::of(name, &FixedState::with_seed(1));
+        let level = |name: &str| FirstLevel::of(name.as_bytes(), &FixedState::with_seed(1));
         let before = tree.generation(level("b/1"));
         let node = tree.obtain("a/#");
         let position = tree.add_subscription(node, SubscriptionKey::from_index(0));

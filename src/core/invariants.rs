@@ -76,7 +76,9 @@ impl Shard {
                 assert!(found.session == key && found.number == *number, "a session lists its own");
                 let at_place = match found.place {
                     Place::Topic(topic) => self.topics.get(topic).exact.get(found.position as usize).copied(),
-                    Place::Group(group) => self.groups.get(group).members.get(found.position as usize).copied(),
+                    Place::Group(membership) => {
+                        self.is_membership_of(membership, *subscription).then_some(*subscription)
+                    }
                     Place::Node(node) => self.filters.subscription_at(node, found.position),
                 };
                 assert_eq!(at_place, Some(*subscription), "a subscription stands where it says");
@@ -85,12 +87,10 @@ impl Shard {
             listed += state.subscriptions.len();
         }
         assert_eq!(listed, self.subscriptions.len(), "every subscription is some session's");
-        for (key, group) in self.groups.iter() {
-            assert_eq!(self.group_at_place_of(group), Some(key), "a group stands where it says");
-        }
-        let members: usize = self.groups.iter().map(|(_, group)| group.members.len()).sum();
+        self.check_groups();
         let exact: usize = self.topics.iter().map(|(_, topic)| topic.exact.len()).sum();
-        assert!(members + exact <= listed, "no place lists a subscription twice");
+        assert!(exact <= listed, "no place lists a subscription twice");
+        self.check_interest();
     }
 
     fn check_chain(&self, session: SessionKey, first: EntryKey, last: EntryKey) {
@@ -105,12 +105,21 @@ impl Shard {
         assert!(reached == last, "a chain ends at its last entry");
     }
 
+    /// What other shards are told of is what stands here.
+    fn check_interest(&self) {
+        let own = self.subscriptions.iter().filter(|(_, found)| !matches!(found.place, Place::Group(_))).count();
+        let responders = self.groups.iter().filter(|(_, group)| group.responder).count();
+        let groups = self.groups.iter().count() - responders;
+        let counted = self.exchange.counts.sweep(&self.exchange.seat);
+        assert_eq!(counted, ((own + groups) as u64, responders as u64), "every filter is counted once");
+    }
+
     fn check_requests(&self) {
         let asked: usize =
             self.sessions.iter().filter_map(|(_, state)| Some(state.dialogue.as_ref()?.asked.len())).sum();
         let called: usize =
             self.sessions.iter().filter_map(|(_, state)| Some(state.dialogue.as_ref()?.called.len())).sum();
-        assert_eq!(asked, self.requests.len(), "every request was asked once");
-        assert_eq!(called, self.requests.len(), "and called once");
+        assert_eq!(asked, self.asked.len(), "every request is waited for by its requester");
+        assert_eq!(called, self.owed.len(), "every call is owed by its responder");
     }
 }

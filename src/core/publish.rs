@@ -7,16 +7,22 @@
 //!          Refused (an asynchronous one for ack level none)
 //! ```
 //!
+//! What other shards want is added to their mail as well, by the masks of `interest`; what would not fit there is
+//! postponed before anything of it is done (`exchange`).
+//!
 //! Acknowledgements of a turn leave together at its end, after everything was fanned out: `routed` means placed in
-//! every out-queue. They are one range, unless a refusal, which is told at once, parts it.
+//! every out-queue here and in the mail of every shard that may have somebody who wants it. They are one range, unless
+//! a refusal, which is told at once, parts it.
 
-use crate::arena::{GroupKey, MatchKey, SessionKey, SubscriptionKey, TopicKey};
+use crate::arena::{GroupKey, Key, MatchKey, SessionKey, SubscriptionKey, TopicKey};
 use crate::command::Target;
 use crate::encoding::Event;
 use crate::fanout::{Audience, Incoming};
 use crate::filters::Matches;
+use crate::interest::Spot;
+use crate::mail::Publisher;
 use crate::session::{PendingAck, Registered};
-use crate::shard::Shard;
+use crate::shard::{Handled, Shard};
 use crate::subscription::Place;
 use fanwire_wire::frame::{AckLevel, Policy, Scope};
 use fanwire_wire::{Code, TopicName, Violation};
@@ -58,20 +64,42 @@ impl Shard {
         ack: AckLevel,
         headers: &[u8],
         payload: &[u8],
-    ) -> Result<(), Violation> {
-        let number = self.number_publish(session, ack);
-        match self.admit(session, target, ack, headers)? {
-            Err(code) => self.refuse_publish(session, number, code),
-            Ok(topic) => {
-                self.counters.messages_in += 1;
-                self.counters.payload_bytes_in += payload.len() as u64;
-                self.route(topic, Incoming { publisher: session, headers, payload });
-                if let Some(number) = number {
-                    self.note_acked(session, number);
-                }
+    ) -> Result<Handled, Violation> {
+        let topic = match self.admit(session, target, ack, headers)? {
+            Ok(topic) => topic,
+            Err(code) => {
+                let number = self.number_publish(session, ack);
+                self.refuse_publish(session, number, code);
+                return Ok(Handled::Done);
             }
+        };
+        let others = self.others_of(topic);
+        if let Others::Some { spot, mask } = others
+            && self.must_wait(session, mask, Some(spot))
+        {
+            return Ok(Handled::Postponed);
         }
-        Ok(())
+        let number = self.number_publish(session, ack);
+        self.counters.messages_in += 1;
+        self.counters.payload_bytes_in += payload.len() as u64;
+        let publisher = Publisher { shard: self.exchange.seat.number(), session: self.id_of(session) };
+        self.route(topic, others.mask(), Incoming { publisher, headers, payload });
+        if let Some(number) = number {
+            self.note_acked(session, number);
+        }
+        Ok(Handled::Done)
+    }
+
+    /// Who besides this shard is to be asked for a topic.
+    fn others_of(&self, topic: Routed<'_>) -> Others {
+        if self.exchange.seat.count() == 1 {
+            return Others::None;
+        }
+        let spot = match topic {
+            Routed::Known(topic) => self.topics.get(topic).spot,
+            Routed::Unknown(name) => self.topics.spot_of(name.as_bytes()),
+        };
+        Others::Some { spot, mask: self.others_interested(spot) }
     }
 
     fn number_publish(&mut self, session: SessionKey, ack: AckLevel) -> Option<u64> {
@@ -121,14 +149,15 @@ impl Shard {
         TopicName::publishable(name, &self.settings.limits).map(|name| Routed::Unknown(name.as_str()))
     }
 
-    fn route(&mut self, topic: Routed<'_>, message: Incoming<'_>) {
+    /// Gives a message to everybody here who wants it, and to the mail of the shards in `others`.
+    pub(crate) fn route(&mut self, topic: Routed<'_>, others: u64, message: Incoming<'_>) {
         match topic {
-            Routed::Known(topic) => self.route_known(topic, message),
-            Routed::Unknown(name) => self.route_unknown(name, message),
+            Routed::Known(topic) => self.route_known(topic, others, message),
+            Routed::Unknown(name) => self.route_unknown(name, others, message),
         }
     }
 
-    fn route_known(&mut self, topic: TopicKey, message: Incoming<'_>) {
+    fn route_known(&mut self, topic: TopicKey, others: u64, message: Incoming<'_>) {
         let set = self.matched(topic);
         let found = self.topics.get(topic);
         let matches = &self.topics.set(set).matches;
@@ -138,7 +167,7 @@ impl Shard {
         } else {
             (!matches.subscriptions.is_empty()).then_some(Audience::Set(set))
         };
-        if audience.is_none() && !has_groups {
+        if audience.is_none() && !has_groups && others == 0 {
             return;
         }
         // The name lives in the table that routing changes, so it is lent out for the while.
@@ -150,23 +179,26 @@ impl Shard {
             let groups = self.groups_of(topic, set);
             self.deliver_to_groups(&groups, &name, message);
         }
+        if others != 0 {
+            self.post_message(others, topic, &name, message);
+        }
         self.topics.get_mut(topic).name = name;
     }
 
-    /// A topic that nobody subscribes to by name: only wildcards can match.
-    fn route_unknown(&mut self, name: &str, message: Incoming<'_>) {
-        if self.filters.is_empty() {
+    /// A topic that nobody here subscribes to by name: only wildcards can match.
+    fn route_unknown(&mut self, name: &str, others: u64, message: Incoming<'_>) {
+        if self.filters.is_empty() && others == 0 {
             return;
         }
         let set = self.match_name(name);
-        if self.topics.set(set).matches.is_empty() {
+        if self.topics.set(set).matches.is_empty() && others == 0 {
             return;
         }
         if self.topics.set(set).conflates || self.topics.should_remember(name) {
             let topic = self.topics.obtain(name);
-            let generation = self.filters.generation(self.topics.get(topic).first_level);
+            let generation = self.filters.generation(self.topics.get(topic).spot.first_level);
             self.topics.set_matched(topic, set, generation);
-            return self.route_known(topic, message);
+            return self.route_known(topic, others, message);
         }
         self.topics.retain_set(set);
         if !self.topics.set(set).matches.subscriptions.is_empty() {
@@ -175,11 +207,14 @@ impl Shard {
         let groups = GroupKeys::from_slice(&self.topics.set(set).matches.groups);
         self.deliver_to_groups(&groups, name, message);
         self.topics.release_set(set);
+        if others != 0 {
+            self.post_message(others, TopicKey::NONE, name, message);
+        }
     }
 
     /// What matches a known topic by wildcard, walked again only when filters of its first level have changed.
     pub(crate) fn matched(&mut self, topic: TopicKey) -> MatchKey {
-        let generation = self.filters.generation(self.topics.get(topic).first_level);
+        let generation = self.filters.generation(self.topics.get(topic).spot.first_level);
         if let Some(set) = self.topics.matched(topic, generation) {
             return set;
         }
@@ -263,6 +298,24 @@ impl Shard {
         }
         if exact.is_empty() {
             exact.shrink_to_fit();
+        }
+    }
+}
+
+/// Who besides this shard may want a topic.
+#[derive(Debug, Clone, Copy)]
+enum Others {
+    /// There are no others.
+    None,
+    /// These; perhaps nobody.
+    Some { spot: Spot, mask: u64 },
+}
+
+impl Others {
+    const fn mask(self) -> u64 {
+        match self {
+            Others::None => 0,
+            Others::Some { mask, .. } => mask,
         }
     }
 }

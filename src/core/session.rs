@@ -1,6 +1,6 @@
 //! Sessions: who is there, what they hold, and the queue of what they are to be sent.
 
-use crate::arena::{Key, RequestKey, SessionKey, SubscriptionKey, TopicKey};
+use crate::arena::{CallKey, Key, RequestKey, SessionKey, SubscriptionKey, TopicKey};
 use crate::encoding::EncodingId;
 use crate::held::HeldList;
 use crate::outbox::Queue;
@@ -39,12 +39,22 @@ pub(crate) enum Registered {
     Refused(Code),
 }
 
+/// What a session's next command waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    Nothing,
+    /// Room on the way to another shard.
+    Room,
+    /// The answer of a group's home.
+    Home,
+}
+
 /// Requests of a session that asks or answers.
 pub(crate) struct Dialogue {
     /// By correlation: what this session asked.
     pub(crate) asked: HashMap<u32, RequestKey, FixedState>,
     /// By handle: what this session has to answer.
-    pub(crate) called: HashMap<u64, RequestKey, FixedState>,
+    pub(crate) called: HashMap<u64, CallKey, FixedState>,
     /// Handles given out so far; the next one is one more.
     pub(crate) handles: u64,
 }
@@ -78,6 +88,10 @@ pub(crate) struct Session {
     pub(crate) is_greeted: bool,
     /// Some subscription of it wants little unsent data in the kernel.
     pub(crate) wants_freshness: bool,
+    /// Some group's home was told that it is full.
+    pub(crate) owes_room: bool,
+    /// What its next command waits for.
+    pub(crate) waiting: Waiting,
     /// By their numbers, sorted.
     pub(crate) subscriptions: SmallVec<[(u32, SubscriptionKey); 2]>,
     pub(crate) registered: Vec<Registered>,
@@ -111,6 +125,8 @@ impl Session {
             is_doomed: false,
             is_greeted: false,
             wants_freshness: false,
+            owes_room: false,
+            waiting: Waiting::Nothing,
             subscriptions: SmallVec::new(),
             registered: Vec::new(),
             dialogue: None,

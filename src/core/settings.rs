@@ -18,6 +18,9 @@ pub const ENTRY_BYTES: u32 = 40;
 /// may be a timer.
 pub const HELD_BYTES: u32 = 128;
 
+/// Calls that one responder may leave unanswered; with more it counts as full.
+pub const CALLS_MAX: usize = 65_536;
+
 /// Bounds and seed of one shard.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
@@ -29,7 +32,10 @@ pub struct Settings {
     pub subscriptions_total_max: u32,
     /// Topics remembered though nobody subscribes to them or has registered them.
     pub topics_cached_max: u32,
-    /// Keys the hash tables, so that nobody can choose names that collide. Equal seeds give equal runs.
+    /// Bytes on the way to each other shard before sessions that would add to them have to wait.
+    pub mailbox_bytes_max: u64,
+    /// Keys the hash tables, so that nobody can choose names that collide. Equal seeds give equal runs; all shards of
+    /// a broker have one, since they have to agree on where a topic or a group belongs.
     pub seed: u64,
 }
 
@@ -40,6 +46,7 @@ impl Default for Settings {
             queue_bytes_total_max: 256 * 1024 * 1024,
             subscriptions_total_max: 2_000_000,
             topics_cached_max: 65_536,
+            mailbox_bytes_max: 4 * 1024 * 1024,
             seed: 0,
         }
     }

@@ -2,8 +2,10 @@
 //!
 //! ```text
 //!  begin_turn(now)        timers fire
+//!    receive_mail(from, envelope) ...  what other shards have sent
 //!    handle(session, command) ...      until the input or the turn's budget ends
 //!  finish_turn()          everything open is fanned out, acks are told, bounds are kept
+//!  mail_to(shard)         for each: into its mailbox, or left for a later turn
 //!  take_dirty()           for each: front --> write --> advance, until empty or the socket is full
 //!  take_closures()        sessions that must go, with the code to tell them
 //! ```
@@ -11,18 +13,21 @@
 //! A session's life: `open_session`, commands, `end_session` (it wants and gets nothing new, but what was queued is
 //! still flushed), `remove_session`.
 
-use crate::arena::{Arena, ChunkKey, HeldKey, Key, RequestKey, SessionKey, SubscriptionKey};
+use crate::arena::{Arena, CallKey, ChunkKey, HeldKey, Key, RequestKey, SessionKey, SubscriptionKey};
 use crate::chunk::{Chunks, Range};
 use crate::command::Command;
 use crate::counters::Counters;
 use crate::encoding::{ENCODINGS_MAX, Encoding, EncodingId, Event};
+use crate::exchange::Exchange;
 use crate::fanout::{Open, OpenIndex};
 use crate::filters::{Filters, Matches};
 use crate::groups::Groups;
 use crate::held::HeldValues;
+use crate::interest::Seat;
+use crate::memberships::Memberships;
 use crate::outbox::{Content, Entries};
-use crate::requests::{Question, Request};
-use crate::session::{Registered, Session, SessionId, Slices};
+use crate::requests::{Asked, Owed, Question};
+use crate::session::{Registered, Session, SessionId, Slices, Waiting};
 use crate::settings::{QUEUE_BYTES_CEILING, Settings};
 use crate::subscription::Subscription;
 use crate::time::Time;
@@ -40,11 +45,23 @@ pub struct Closure {
     pub code: Code,
 }
 
+/// What became of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handled {
+    /// It was executed, or refused.
+    Done,
+    /// Nothing was done: it has to be given again once the session is among [`Shard::take_resumed`], and no other
+    /// command of the session before it.
+    Postponed,
+}
+
 /// What a timer is for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Timer {
-    /// A request's deadline.
-    Deadline(RequestKey),
+    /// The deadline of a request that a session waits for.
+    Asked(RequestKey),
+    /// The same, of a call that a session owes an answer to.
+    Owed(CallKey),
     /// The interval of a `max_rate`.
     Pace(HeldKey),
 }
@@ -60,7 +77,11 @@ pub struct Shard {
     pub(crate) topics: Topics,
     pub(crate) filters: Filters,
     pub(crate) groups: Groups,
-    pub(crate) requests: Arena<RequestKey, Request>,
+    pub(crate) memberships: Memberships,
+    pub(crate) asked: Arena<RequestKey, Asked>,
+    pub(crate) owed: Arena<CallKey, Owed>,
+    pub(crate) request_serials: u64,
+    pub(crate) exchange: Exchange,
     pub(crate) chunks: Chunks,
     pub(crate) entries: Entries,
     pub(crate) held: HeldValues,
@@ -93,12 +114,21 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// A shard without sessions.
+    /// A shard without sessions, alone in its broker.
+    ///
+    /// # Panics
+    /// As [`Shard::seated`] does.
+    pub fn new(settings: Settings, encodings: Vec<Box<dyn Encoding>>, now: Time) -> Self {
+        let seat = Seat::row(1).remove(0);
+        Shard::seated(settings, encodings, seat, now)
+    }
+
+    /// A shard without sessions, one of several in a broker; all of them have the same seed.
     ///
     /// # Panics
     /// When there are more than 8 encodings, or `queue_bytes_max` is below what a turn may produce
     /// ([`Settings::queue_bytes_min`]) or above what can be counted ([`QUEUE_BYTES_CEILING`]).
-    pub fn new(settings: Settings, encodings: Vec<Box<dyn Encoding>>, now: Time) -> Self {
+    pub fn seated(settings: Settings, encodings: Vec<Box<dyn Encoding>>, seat: Seat, now: Time) -> Self {
         assert!(encodings.len() <= ENCODINGS_MAX, "a shard knows at most {ENCODINGS_MAX} encodings");
         let least = Settings::queue_bytes_min(settings.limits.frame_bytes_max);
         let allowed = least..=QUEUE_BYTES_CEILING;
@@ -113,7 +143,11 @@ impl Shard {
             topics: Topics::new(settings.seed, settings.topics_cached_max),
             filters: Filters::new(settings.seed),
             groups: Groups::new(settings.seed),
-            requests: Arena::new(),
+            memberships: Memberships::new(),
+            asked: Arena::new(),
+            owed: Arena::new(),
+            request_serials: 0,
+            exchange: Exchange::new(seat, settings.mailbox_bytes_max),
             chunks: Chunks::default(),
             entries: Arena::new(),
             held: HeldValues::new(settings.seed),
@@ -147,7 +181,8 @@ impl Shard {
         self.wheel.expire(self.now, &mut due);
         for timer in due.drain(..) {
             match timer {
-                Timer::Deadline(request) => self.expire_request(request),
+                Timer::Asked(request) => self.expire_asked(request),
+                Timer::Owed(call) => self.expire_owed(call),
                 Timer::Pace(held) => self.end_pace(held),
             }
         }
@@ -162,29 +197,38 @@ impl Shard {
         SessionId { key, generation: self.generation }
     }
 
-    /// Executes one command. An error means that the peer broke the protocol and has to go.
+    /// Executes one command, or says that it has to wait. An error means that the peer broke the protocol and has to
+    /// go.
     ///
     /// # Panics
     /// When the session is not there or has ended: the caller's mistake, like every wrong [`SessionId`] below.
-    pub fn handle(&mut self, session: SessionId, command: &Command<'_>) -> Result<(), Violation> {
+    pub fn handle(&mut self, session: SessionId, command: &Command<'_>) -> Result<Handled, Violation> {
         let key = self.key_of(session);
         assert!(!self.sessions[key].is_ended, "a session that has ended commands nothing");
+        if self.is_waiting(session) {
+            return Ok(Handled::Postponed);
+        }
         match *command {
             Command::Register { short_id, topic } => {
                 self.register(key, short_id, topic);
-                Ok(())
+                Ok(Handled::Done)
             }
             Command::Publish { target, ack, headers, payload } => self.publish(key, target, ack, headers, payload),
             Command::Subscribe(ref wish) => self.subscribe(key, wish),
             Command::Unsubscribe { subscription } => {
                 self.unsubscribe(key, subscription);
-                Ok(())
+                Ok(Handled::Done)
             }
             Command::Request { correlation, deadline_ms, topic, headers, payload } => {
                 self.request(key, &Question { correlation, deadline_ms, topic, headers, payload })
             }
             Command::Reply { handle, headers, payload } => self.reply(key, handle, headers, payload),
         }
+    }
+
+    /// Whether a session's last command is not answered yet, and nothing else may be before it is.
+    pub fn is_waiting(&self, session: SessionId) -> bool {
+        self.sessions[self.key_of(session)].waiting == Waiting::Home
     }
 
     /// Appends bytes of the session's own protocol to its queue: greetings, pongs, farewells.
@@ -194,9 +238,11 @@ impl Shard {
         self.check_control_bound(key);
     }
 
-    /// Ends the turn's input: everything open is fanned out, acknowledgements are told, bounds are kept.
+    /// Ends the turn's input: everything open is fanned out, acknowledgements are told, bounds are kept. After it, the
+    /// mail of other shards is complete; it has to be on its way before the first acknowledgement is flushed.
     pub fn finish_turn(&mut self) {
         self.seal_all();
+        self.end_posting();
         let mut acking = std::mem::take(&mut self.acking);
         for session in acking.drain(..) {
             if self.sessions.get(session).is_some() {
@@ -257,6 +303,9 @@ impl Shard {
         let key = self.key_of(session);
         self.take_sent(key, sent_bytes);
         self.sessions[key].is_blocked = is_blocked;
+        if self.sessions[key].owes_room {
+            self.tell_room(key);
+        }
         if !is_blocked && self.sessions[key].queue.is_empty() {
             self.release_waiting(key);
         }
@@ -317,7 +366,8 @@ impl Shard {
         self.abandon_queue(key);
         assert!(self.sessions[key].queue.charged_bytes == 0, "an empty queue is charged nothing");
         self.sessions.remove(key);
-        if self.sessions.len() == 0 {
+        if self.sessions.len() == 0 && self.groups.is_empty() {
+            self.end_posting();
             self.topics.forget_all();
         }
     }
@@ -352,9 +402,15 @@ impl Shard {
         self.topics.len()
     }
 
-    /// Whether nobody waits for anything: no queue, no value held, no request in flight.
+    /// Whether nobody waits for anything: no queue, no value held, no request in flight, no mail under way.
     pub fn is_at_rest(&self) -> bool {
-        self.charged_bytes == 0 && self.requests.len() == 0 && self.entries.len() == 0
+        let is_answered = self.asked.len() == 0 && self.owed.len() == 0;
+        let is_settled = self.memberships.are_settled() && self.exchange.is_at_rest();
+        self.charged_bytes == 0 && self.entries.len() == 0 && is_answered && is_settled
+    }
+
+    pub(crate) fn id_of(&self, key: SessionKey) -> SessionId {
+        SessionId { key, generation: self.sessions[key].generation }
     }
 
     fn key_of(&self, session: SessionId) -> SessionKey {

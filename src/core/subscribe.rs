@@ -1,14 +1,16 @@
 //! Subscribing and unsubscribing: what is asked is checked, attached where it belongs, and told.
 //!
 //! A subscription stands in one of three places: with its topic (exact), at a node of the filter tree (wildcard), or
-//! among a group's members. Before the change, what its change concerns is fanned out, so that SUBSCRIBED and
-//! UNSUBSCRIBED stand in the queue exactly between what the session gets and what it does not.
+//! among a group's members, wherever that group lives. Other shards see the interest before SUBSCRIBED is told. Before
+//! the change, what its change concerns is fanned out, so that SUBSCRIBED and UNSUBSCRIBED stand in the queue exactly
+//! between what the session gets and what it does not.
 
 use crate::arena::{EntryKey, HeldKey, Key, SessionKey, SubscriptionKey};
 use crate::command::Subscribe;
 use crate::encoding::Event;
+use crate::interest::{Kind, Reach};
 use crate::session::SessionId;
-use crate::shard::Shard;
+use crate::shard::{Handled, Shard};
 use crate::subscription::{Place, Subscription};
 use crate::topics::Topic;
 use fanwire_wire::frame::{Policy, Scope, Start};
@@ -16,7 +18,7 @@ use fanwire_wire::topic::check_group;
 use fanwire_wire::{Code, TopicFilter, Violation};
 
 impl Shard {
-    pub(crate) fn subscribe(&mut self, session: SessionKey, wish: &Subscribe<'_>) -> Result<(), Violation> {
+    pub(crate) fn subscribe(&mut self, session: SessionKey, wish: &Subscribe<'_>) -> Result<Handled, Violation> {
         let Err(index) = self.sessions[session].find_subscription(wish.subscription) else {
             return Err(Violation(Code::DuplicateSubscription));
         };
@@ -24,11 +26,20 @@ impl Shard {
             Ok(checked) => checked,
             Err(code) => {
                 self.refuse(session, Scope::Subscription, code, u64::from(wish.subscription));
-                return Ok(());
+                return Ok(Handled::Done);
             }
         };
+        let home = group.map(|group| self.home_of(filter, group, wish.responder));
+        if let Some(home) = home
+            && self.must_wait(session, 1 << home & !self.exchange.seat.bit(), None)
+        {
+            return Ok(Handled::Postponed);
+        }
         let key = self.subscriptions.next_key();
-        let (place, position) = self.attach(key, filter, group, wish.responder);
+        let (place, position) = match home {
+            Some(home) => (Place::Group(self.open_membership(key, home)), 0),
+            None => self.attach(key, filter),
+        };
         let inserted = self.subscriptions.insert(Subscription {
             session,
             number: wish.subscription,
@@ -51,10 +62,19 @@ impl Shard {
                 self.topics.get_mut(topic).encodings |= 1 << self.sessions[session].encoding.0;
                 Topic::id_of(topic)
             }
-            Place::Node(_) | Place::Group(_) => 0,
+            Place::Node(_) => 0,
+            Place::Group(membership) => {
+                // It is told once the group's home has it.
+                self.join(membership, filter.as_str(), group.unwrap_or_default(), wish.responder);
+                return Ok(Handled::Done);
+            }
         };
         self.enqueue_event(session, &Event::Subscribed { subscription: wish.subscription, topic_id });
-        Ok(())
+        Ok(Handled::Done)
+    }
+
+    fn home_of(&self, filter: TopicFilter<'_>, group: &str, responder: bool) -> u8 {
+        self.groups.home_of(filter.as_str(), group, responder, self.exchange.seat.count())
     }
 
     fn check_subscribe<'a>(
@@ -85,21 +105,12 @@ impl Shard {
         Ok((filter, group))
     }
 
-    /// Puts a subscription where it will be found, and returns where.
-    fn attach(
-        &mut self,
-        key: SubscriptionKey,
-        filter: TopicFilter<'_>,
-        group: Option<&str>,
-        responder: bool,
-    ) -> (Place, u32) {
-        if let Some(group) = group {
-            let (group, position) = self.join_group(key, filter, group, responder);
-            return (Place::Group(group), position);
-        }
+    /// Puts a subscription where it will be found, by the other shards too, and returns where.
+    fn attach(&mut self, key: SubscriptionKey, filter: TopicFilter<'_>) -> (Place, u32) {
         if !filter.is_exact() {
             self.prepare_wildcard_change();
             let node = self.filters.obtain(filter.as_str());
+            self.raise_interest(Kind::Publications, self.filters.reach_of(node));
             return (Place::Node(node), self.filters.add_subscription(node, key));
         }
         let topic = self.topics.obtain(filter.as_str());
@@ -109,6 +120,7 @@ impl Shard {
         }
         self.seal_topic(topic);
         self.topics.hold(topic);
+        self.raise_interest(Kind::Publications, Reach::Exact(self.topics.get(topic).spot.hash));
         let exact = &mut self.topics.get_mut(topic).exact;
         exact.push(key);
         (Place::Topic(topic), (exact.len() - 1) as u32)
@@ -137,15 +149,17 @@ impl Shard {
             Place::Topic(topic) => {
                 self.seal_topic(topic);
                 self.remove_exact(topic, position);
+                self.lower_interest(Kind::Publications, Reach::Exact(self.topics.get(topic).spot.hash));
                 self.topics.unhold(topic);
             }
             Place::Node(node) => {
                 self.prepare_wildcard_change();
+                self.lower_interest(Kind::Publications, self.filters.reach_of(node));
                 if let Some(moved) = self.filters.remove_subscription(node, position) {
                     self.subscriptions[moved].position = position;
                 }
             }
-            Place::Group(group) => self.leave_group(group, position),
+            Place::Group(membership) => self.leave(membership),
         }
     }
 

@@ -1,6 +1,6 @@
 //! A subscription of a local session: what it asked for, where it stands, and what waits under it.
 
-use crate::arena::{EntryKey, GroupKey, HeldKey, NodeKey, SessionKey, TopicKey};
+use crate::arena::{EntryKey, HeldKey, MembershipKey, NodeKey, SessionKey, TopicKey};
 use fanwire_wire::frame::Policy;
 
 /// Where a subscription is attached.
@@ -10,8 +10,8 @@ pub(crate) enum Place {
     Topic(TopicKey),
     /// At a node of the filter tree.
     Node(NodeKey),
-    /// Among a group's members.
-    Group(GroupKey),
+    /// Among a group's members, wherever that group lives.
+    Group(MembershipKey),
 }
 
 pub(crate) struct Subscription {

@@ -19,6 +19,7 @@
 use crate::arena::{Arena, GroupKey, Key, MatchKey, SubscriptionKey, TopicKey};
 use crate::fanout::OpenIndex;
 use crate::filters::{FirstLevel, Matches};
+use crate::interest::Spot;
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
@@ -29,6 +30,9 @@ use std::hash::BuildHasher;
 const SET_KEYS_MAX: usize = 1 << 20;
 /// Sets with everybody in them that may be held, however many subscriptions there are.
 const WHOLE_SETS_MAX: usize = 8;
+
+/// The number of a topic that was not mailed in this turn.
+pub(crate) const UNPOSTED: u32 = u32::MAX;
 
 pub(crate) struct Topic {
     pub(crate) name: Box<str>,
@@ -41,7 +45,10 @@ pub(crate) struct Topic {
     /// What matches by wildcard, valid for `generation`.
     matched: MatchKey,
     generation: u32,
-    pub(crate) first_level: FirstLevel,
+    /// Where other shards look for who wants it.
+    pub(crate) spot: Spot,
+    /// Its number in the mail of this turn.
+    pub(crate) posted: u32,
     pub(crate) open: OpenIndex,
     holds: u32,
     is_remembered: bool,
@@ -116,11 +123,17 @@ impl Topics {
         self.by_name.find(self.hasher.hash_one(name), same_name).copied()
     }
 
+    /// Where shards look for who wants a topic of this name; the same for all that have one seed.
+    pub(crate) fn spot_of(&self, name: &[u8]) -> Spot {
+        Spot { hash: self.hasher.hash_one(name) as u32, first_level: FirstLevel::of(name, &self.hasher) }
+    }
+
     /// The topic of this name, made if it is not known. The caller holds it or leaves it remembered.
     pub(crate) fn obtain(&mut self, name: &str) -> TopicKey {
         if let Some(key) = self.find(name.as_bytes()) {
             return key;
         }
+        let spot = self.spot_of(name.as_bytes());
         let key = self.topics.insert(Topic {
             name: name.into(),
             exact: SmallVec::new(),
@@ -128,7 +141,8 @@ impl Topics {
             encodings: 0,
             matched: MatchKey::NONE,
             generation: 0,
-            first_level: FirstLevel::of(name, &self.hasher),
+            spot,
+            posted: UNPOSTED,
             open: OpenIndex::NONE,
             holds: 0,
             is_remembered: true,

@@ -60,6 +60,9 @@ pub enum Progress {
     Idle,
     /// A budget ended the work: call again next turn, with or without new bytes.
     More,
+    /// The next command has to wait for other shards: call again once its session is resumed
+    /// ([`Shard::take_resumed`]), and read nothing for it until then.
+    Postponed,
     /// The connection has to go: flush its session, then close so that the peer can read the last frame.
     Close(Closing),
 }

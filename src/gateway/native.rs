@@ -13,7 +13,7 @@
 //! comes first; the shell asks for it after each call and calls [`Native::expire`] when it has come.
 
 use crate::{Closing, Context, NATIVE, Progress};
-use fanwire_core::{Command, SessionId, Target, Time, command};
+use fanwire_core::{Command, Handled, SessionId, Target, Time, command};
 use fanwire_wire::frame::{Frame, Goaway, Hello, Ping, Pong, Refusal, Scope, Welcome};
 use fanwire_wire::limits::HELLO_BYTES_MAX;
 use fanwire_wire::{ClientPreface, Code, Direction, Inbox, ServerPreface, Violation, decode};
@@ -88,7 +88,7 @@ impl Native {
         }
     }
 
-    /// Goes on with what was kept when a budget ended the last call.
+    /// Goes on with what was kept when a budget ended the last call, or a command was postponed.
     pub fn resume(&mut self, context: &mut Context<'_>) -> Progress {
         self.receive(&[], context)
     }
@@ -102,25 +102,42 @@ impl Native {
                 Phase::Open => context.settings.limits.frame_bytes_max,
                 _ => HELLO_BYTES_MAX.min(context.settings.limits.frame_bytes_max),
             };
+            if self.session.is_some_and(|session| context.shard.is_waiting(session)) {
+                return Ok(self.postpone(input));
+            }
             // The inbox is lent out for the frame's life, so the frame's handler gets the other fields by name.
             let mut inbox = std::mem::take(&mut self.inbox);
-            let outcome = match inbox.next_frame(input, frame_bytes_max) {
-                Ok(Some(bytes)) => self.execute(bytes, context).map(|()| true),
-                Ok(None) => Ok(false),
-                Err(violation) => Err(violation),
+            let before = *input;
+            let (outcome, frame_bytes) = match inbox.next_frame(input, frame_bytes_max) {
+                Ok(Some(bytes)) => (self.execute(bytes, context).map(Some), bytes.len()),
+                Ok(None) => (Ok(None), 0),
+                Err(violation) => (Err(violation), 0),
             };
-            self.inbox = inbox;
-            if !outcome? {
-                self.note_quiet(context.now);
-                return Ok(Progress::Idle);
+            if outcome == Ok(Some(Handled::Postponed)) {
+                inbox.take_back(frame_bytes, input, before);
             }
-            self.frame_begun = None;
+            self.inbox = inbox;
+            match outcome? {
+                Some(Handled::Done) => self.frame_begun = None,
+                Some(Handled::Postponed) => return Ok(self.postpone(input)),
+                None => {
+                    self.note_quiet(context.now);
+                    return Ok(Progress::Idle);
+                }
+            }
             if context.shard.wants_flush() {
                 break;
             }
         }
         self.inbox.keep(input);
         Ok(Progress::More)
+    }
+
+    /// The rest of the input waits, and its sender is not to blame for it.
+    fn postpone(&mut self, input: &mut &[u8]) -> Progress {
+        self.frame_begun = None;
+        self.inbox.keep(input);
+        Progress::Postponed
     }
 
     /// Nothing complete is left: what is held is the beginning of a frame, and its time runs.
@@ -153,11 +170,11 @@ impl Native {
         Ok(true)
     }
 
-    fn execute(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Result<(), Violation> {
+    fn execute(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Result<Handled, Violation> {
         let frame = decode(bytes, Direction::ToBroker)?.frame;
         match (self.phase, self.session) {
             (Phase::Hello, Some(session)) => match frame {
-                Frame::Hello(hello) => self.welcome(session, &hello, context),
+                Frame::Hello(hello) => self.welcome(session, &hello, context).map(|()| Handled::Done),
                 _ => Err(Violation(Code::UnexpectedFrame)),
             },
             (Phase::Open, Some(session)) => self.command(session, &frame, context),
@@ -187,7 +204,12 @@ impl Native {
         Ok(())
     }
 
-    fn command(&mut self, session: SessionId, frame: &Frame<'_>, context: &mut Context<'_>) -> Result<(), Violation> {
+    fn command(
+        &mut self,
+        session: SessionId,
+        frame: &Frame<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<Handled, Violation> {
         let command = match *frame {
             Frame::PublishShort(ref publish) => Command::Publish {
                 target: Target::Short(publish.short_id),
@@ -226,10 +248,10 @@ impl Native {
             Frame::Ping(Ping { time }) => {
                 let clock_us = context.wall_us;
                 context.shard.send(session, |out| Frame::from(Pong { time, clock_us }).encode(out));
-                return Ok(());
+                return Ok(Handled::Done);
             }
             // That it came is all there is to know.
-            Frame::Pong(_) => return Ok(()),
+            Frame::Pong(_) => return Ok(Handled::Done),
             _ => return Err(Violation(Code::UnexpectedFrame)),
         };
         context.shard.handle(session, &command)

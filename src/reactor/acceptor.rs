@@ -1,108 +1,242 @@
-//! The listening socket: new connections in budgeted batches, and a spare descriptor for the day there are none.
+//! The acceptor: a thread that owns the listener and all admission, and hands each connection to a reactor.
 //!
-//! When the process is out of descriptors, a connection that waits can be neither accepted nor refused, and the edge
-//! that announced it does not come again. So one descriptor is held back: it is closed, the connection is accepted on
-//! its number and closed at once, and the number is taken back. After that, accepting pauses for a while.
+//! ```text
+//!  poll --> accept, judge, place ... --> wake each reactor that got something, once
+//!    ^        a batch, bounded |
+//!    `---- pause: no descriptors, or a door that is full
+//! ```
+//!
+//! A pause has its time, whatever the listener tells meanwhile: a waiting connection is an edge, not a descriptor.
+//! While a connection finds no open door, it is kept, and no other one is accepted: who waits, waits in the kernel's
+//! backlog.
 
-use mio::net::TcpListener;
-use mio::{Interest, Registry, Token};
-use rustix::io::Errno;
-use std::fs::File;
-use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpStream};
-use std::os::fd::OwnedFd;
+use super::admission::{Admission, Verdict};
+use super::balance::Balance;
+use super::clock::Clock;
+use super::control::{Control, Handle};
+use super::door::{Arrival, Door};
+use super::journalist::Journalist;
+use super::listener::{Attempt, Listener};
+use super::poll;
+use fanwire_core::Time;
+use fanwire_gateway::Native;
+use mio::net::TcpStream;
+use mio::{Events, Poll, Token};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// Connections accepted in one turn.
-const ACCEPTS_PER_TURN_MAX: usize = 64;
+/// Connections accepted in one batch.
+const BATCH_MAX: usize = 64;
 /// How long accepting pauses without descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Connections that may wait to be accepted; the kernel's own bound may be lower.
-const BACKLOG: i32 = 4_096;
+/// How long it pauses when a connection finds no open door: about as long as a reactor's turn at the worst.
+const PAUSE_AT_FULL_DOOR: Duration = Duration::from_millis(1);
+/// The listener and the waker.
+const EVENTS_MAX: usize = 8;
+const LISTENER: Token = Token(0);
+const CONTROL: Token = Token(1);
 
-/// A bound and listening socket.
+/// The thread that accepts.
 pub struct Acceptor {
-    listener: TcpListener,
-    spare: Option<File>,
+    poll: Poll,
+    control: Arc<Control>,
+    listener: Listener,
+    /// The listener may have a connection; an edge has told so.
     is_ready: bool,
-    is_paused: bool,
+    paused_until: Option<Time>,
+    admission: Admission,
+    balance: Balance,
+    /// Accepted and admitted, and no reactor has taken it yet.
+    kept: Option<Arrival>,
+    connection_count: u64,
+    clock: Clock,
+    journalist: Journalist,
 }
 
 impl Acceptor {
-    /// Binds and listens.
-    pub fn bind(address: SocketAddr) -> io::Result<Acceptor> {
-        let domain = socket2::Domain::for_address(address);
-        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
-        // A restarted broker must not wait for its predecessor's connections to be forgotten.
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        let listener = TcpListener::from_std(std::net::TcpListener::from(socket));
-        Ok(Acceptor { listener, spare: Some(spare_descriptor()?), is_ready: false, is_paused: false })
+    /// An acceptor that hands connections in at these doors.
+    pub(super) fn new(
+        mut listener: Listener,
+        admission: Admission,
+        doors: Arc<[Door]>,
+        clock: Clock,
+    ) -> io::Result<Acceptor> {
+        let poll = Poll::new()?;
+        listener.register(poll.registry(), LISTENER)?;
+        Ok(Acceptor {
+            control: Control::new(poll.registry(), CONTROL)?,
+            poll,
+            listener,
+            is_ready: false,
+            paused_until: None,
+            admission,
+            balance: Balance::new(doors),
+            kept: None,
+            connection_count: 0,
+            clock,
+            journalist: Journalist::new(),
+        })
     }
 
-    /// The address that was bound, with its real port.
-    pub fn local_address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    /// How others end it.
+    pub fn handle(&self) -> Handle {
+        Handle::new(&self.control)
     }
 
-    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        registry.register(&mut self.listener, token, Interest::READABLE)
-    }
-
-    pub(super) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        registry.deregister(&mut self.listener)
-    }
-
-    pub(super) fn note_ready(&mut self) {
-        self.is_ready = true;
-    }
-
-    pub(super) fn is_ready(&self) -> bool {
-        self.is_ready
-    }
-
-    /// How long to pause, once after each time that descriptors ran out.
-    pub(super) fn take_pause(&mut self) -> Option<Duration> {
-        std::mem::take(&mut self.is_paused).then_some(PAUSE)
-    }
-
-    /// Accepts what waits, up to a turn's share.
-    pub(super) fn accept_batch(&mut self, mut take: impl FnMut(TcpStream, SocketAddr)) {
-        if !self.is_ready {
-            return;
+    /// Accepts until it is told to drain; then the listener is closed. Who still waits to be accepted or placed is
+    /// reset, and finds nobody there when it tries again.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        while !self.control.is_drain_wanted() {
+            self.turn(&mut events)?;
         }
-        for _ in 0..ACCEPTS_PER_TURN_MAX {
+        Ok(())
+    }
+
+    fn turn(&mut self, events: &mut Events) -> io::Result<()> {
+        let timeout = self.time_to_wait();
+        poll::wait(&mut self.poll, events, timeout)?;
+        self.clock.tick();
+        self.is_ready |= events.iter().any(|event| event.token() == LISTENER);
+        if !self.is_paused() {
+            self.accept_batch();
+            self.balance.wake()?;
+        }
+        self.journalist.tell_suppressed(self.clock.since_start());
+        Ok(())
+    }
+
+    fn time_to_wait(&mut self) -> Option<Duration> {
+        match self.paused_until {
+            Some(until) => {
+                self.clock.tick();
+                Some(until.since(self.clock.now()))
+            }
+            None => self.is_ready.then_some(Duration::ZERO),
+        }
+    }
+
+    /// Whether a pause goes on; ends one whose time is over.
+    fn is_paused(&mut self) -> bool {
+        self.paused_until = self.paused_until.filter(|until| *until > self.clock.now());
+        self.paused_until.is_some()
+    }
+
+    fn pause(&mut self, time: Duration) {
+        self.paused_until = Some(self.clock.now() + time);
+    }
+
+    fn accept_batch(&mut self) {
+        self.balance.survey();
+        self.admission.hear_departures();
+        if let Some(kept) = self.kept.take() {
+            self.place(kept);
+        }
+        for _ in 0..BATCH_MAX {
+            if !self.is_ready || self.paused_until.is_some() {
+                return;
+            }
             match self.listener.accept() {
-                Ok((stream, address)) => take(TcpStream::from(OwnedFd::from(stream)), address),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.is_ready = false;
-                    return;
+                Attempt::Accepted(stream, address) => self.welcome(stream, address),
+                Attempt::Nobody => self.is_ready = false,
+                Attempt::Failed => {}
+                Attempt::Shed => {
+                    self.journalist.out_of_descriptors(self.clock.since_start());
+                    self.pause(PAUSE);
                 }
-                Err(error) if is_exhausted(&error) => return self.shed(),
-                // The peer gave up between its connect and our accept, or the like: the next one may be fine.
-                Err(_) => {}
             }
         }
     }
 
-    /// Frees the place of one connection that waits, and pauses.
-    fn shed(&mut self) {
-        self.is_ready = false;
-        self.is_paused = true;
-        self.spare = None;
-        drop(self.listener.accept());
-        self.spare = spare_descriptor().ok();
+    /// Takes a new connection in, or turns it away with the code that says why.
+    fn welcome(&mut self, stream: TcpStream, address: SocketAddr) {
+        let refusal = match self.admission.judge(address.ip(), &mut self.balance) {
+            Verdict::Stays => {
+                self.admission.add(address.ip());
+                None
+            }
+            Verdict::TurnedAway(code) => Some(code),
+            Verdict::Dropped => return,
+        };
+        self.connection_count += 1;
+        let native = Native::new(self.clock.now());
+        let connection_id = self.connection_count;
+        self.place(Arrival { stream, address, connection_id, refusal, native, input: Vec::new() });
+    }
+
+    fn place(&mut self, arrival: Arrival) {
+        self.kept = self.balance.place(arrival, self.clock.now());
+        if self.kept.is_some() {
+            self.pause(PAUSE_AT_FULL_DOOR);
+        }
     }
 }
 
-fn spare_descriptor() -> io::Result<File> {
-    File::open("/dev/null")
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::reactor::Team;
+    use std::net::TcpStream as Peer;
 
-/// Whether trying again at once would fail again: no descriptors, or no memory for a socket.
-fn is_exhausted(error: &io::Error) -> bool {
-    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    exhausted.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+    /// A team of one reactor whose threads are not started.
+    fn team(connections_max: usize) -> (Team, SocketAddr) {
+        let config = Config::default();
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), &config.socket).unwrap();
+        let address = listener.local_address().unwrap();
+        (Team::assemble(&config, listener, connections_max).unwrap(), address)
+    }
+
+    #[test]
+    fn a_pause_has_its_time_whatever_the_listener_tells_and_needs_no_edge_to_end() {
+        let (Team { mut acceptor, reactors }, address) = team(10);
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        acceptor.clock.tick();
+        acceptor.pause(Duration::from_secs(3_600));
+        let mut peers = Vec::new();
+        for _ in 0..3 {
+            peers.push(Peer::connect(address).unwrap());
+            // The edge ends the poll, and nothing else.
+            acceptor.turn(&mut events).unwrap();
+            assert!(acceptor.is_ready && acceptor.is_paused());
+        }
+        assert!(!reactors[0].entrance.has_waiting());
+        acceptor.paused_until = Some(acceptor.clock.now());
+        acceptor.turn(&mut events).unwrap();
+        assert_eq!(acceptor.balance.total().connections, 3);
+        assert!(!acceptor.is_ready && acceptor.time_to_wait().is_none(), "it sleeps until somebody comes");
+    }
+
+    #[test]
+    fn when_no_door_takes_a_connection_it_is_kept_and_the_others_wait_outside() {
+        const CROWD: usize = 300;
+        let (Team { mut acceptor, mut reactors }, address) = team(CROWD);
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        let _peers: Vec<Peer> = (0..CROWD).map(|_| Peer::connect(address).unwrap()).collect();
+        while acceptor.kept.is_none() {
+            acceptor.turn(&mut events).unwrap();
+        }
+        let accepted = acceptor.connection_count as usize;
+        assert!(acceptor.paused_until.is_some() && accepted < CROWD);
+        // The reactor does nothing: no further connection is accepted, and none is lost.
+        for _ in 0..3 {
+            acceptor.turn(&mut events).unwrap();
+            assert_eq!((acceptor.connection_count as usize, acceptor.kept.is_some()), (accepted, true));
+        }
+        let reactor = &mut reactors[0];
+        while reactor.connections.len() < CROWD {
+            // Neither sleeps: nobody would wake it.
+            if acceptor.time_to_wait().is_some() {
+                acceptor.turn(&mut events).unwrap();
+            }
+            if reactor.entrance.has_waiting() {
+                reactor.turn(&mut events).unwrap();
+            }
+        }
+        let mut ids: Vec<u64> = reactor.connections.iter().map(|(_, connection)| connection.id).collect();
+        ids.sort_unstable();
+        assert!(ids.into_iter().eq(1..=CROWD as u64));
+    }
 }

@@ -1,69 +1,57 @@
-//! Arrivals: connections that were accepted, and stay or are turned away.
-//!
-//! Who is turned away is told why, like everybody who is closed; but only so many at a time, and they take nobody's
-//! place.
+//! Arrivals: connections that the acceptor admitted or turned away, and those that another reactor hands over.
 
+use super::Reactor;
 use super::connection::Connection;
-use super::{Alarm, Reactor, socket};
-use fanwire_wire::Code;
+use super::door::Arrival;
 use mio::{Interest, Token};
-use std::net::SocketAddr;
+use std::net::IpAddr;
 
-/// Connections that are being told why they can't stay; beyond that they are closed without a word, so that a flood
-/// does not take the descriptors that others need.
-const TURNED_AWAY_MAX: usize = 32;
+/// Connections taken in in one turn; the others wait at the door.
+const ARRIVALS_PER_TURN_MAX: usize = 64;
 
 impl Reactor {
-    /// Takes in what waits, up to a turn's share.
-    pub(super) fn accept(&mut self) {
-        let Some(mut acceptor) = self.acceptor.take() else {
+    /// Takes in who waits at the door, up to a turn's share. This comes behind the deadlines: nobody is judged before
+    /// the poll has told once what its socket holds.
+    pub(super) fn take_arrivals(&mut self) {
+        if !self.entrance.has_waiting() {
             return;
-        };
-        acceptor.accept_batch(|stream, address| self.welcome(stream, address));
-        if let Some(pause) = acceptor.take_pause() {
-            self.journalist.out_of_descriptors(self.clock.since_start());
-            self.alarms.insert(self.clock.now() + pause, Alarm::Accept);
         }
-        self.acceptor = Some(acceptor);
+        for _ in 0..ARRIVALS_PER_TURN_MAX {
+            let Some(arrival) = self.entrance.next() else {
+                return;
+            };
+            self.take_in(arrival);
+        }
     }
 
-    /// Takes a new connection in, or turns it away with the code that says why.
-    fn welcome(&mut self, stream: std::net::TcpStream, address: SocketAddr) {
-        let refusal = self.refusal_of(address);
-        if refusal.is_some() && self.turned_away >= TURNED_AWAY_MAX {
-            return;
-        }
-        let prepared = socket::prepare(stream, &self.bounds.socket);
-        let Ok(stream) = prepared.inspect_err(|error| self.journalist.lost(self.clock.since_start(), address, error))
-        else {
-            return;
-        };
-        let id = self.next_connection_id;
-        self.next_connection_id += 1;
-        let connection = Connection::new(stream, address, id, self.clock.now());
+    fn take_in(&mut self, arrival: Arrival) {
+        let Arrival { stream, address, connection_id, refusal, native, input } = arrival;
+        let connection = Connection::new(stream, address, connection_id, native, refusal.is_some());
         let index = self.connections.insert(connection);
+        // Whatever its socket holds already is told by the poll as the first edge.
         let stream = &mut self.connections[index].stream;
-        if let Err(error) = self.poll.registry().register(stream, Token(index), Interest::READABLE | Interest::WRITABLE)
-        {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().register(stream, Token(index), interest) {
             self.journalist.lost(self.clock.since_start(), address, &error);
-            self.connections.remove(index);
-            return;
+            return self.remove(index);
         }
         if let Some(code) = refusal {
-            self.connections[index].is_turned_away = true;
-            self.turned_away += 1;
-            self.close(index, code);
-        } else {
-            self.census.add(address.ip());
-            self.set_alarm(index);
+            return self.close(index, code);
         }
+        self.set_alarm(index);
+        if !input.is_empty() {
+            self.buffers.read[..input.len()].copy_from_slice(&input);
+            self.execute(index, input.len());
+        }
+        self.part_late_arrival(index);
     }
 
-    /// Why a new connection can't stay, if it can't.
-    fn refusal_of(&self, address: SocketAddr) -> Option<Code> {
-        if self.connections.len() - self.turned_away >= self.bounds.connections_max {
-            return Some(Code::TooManyConnections);
+    /// One that was taken in is gone: its descriptor is closed.
+    pub(super) fn note_gone(&self, is_turned_away: bool, address: IpAddr) {
+        self.entrance.note_gone(is_turned_away);
+        if let Some(departures) = self.departures.as_ref().filter(|_| !is_turned_away) {
+            // An acceptor that has ended counts nobody any more.
+            let _ = departures.send(address);
         }
-        self.census.is_full(address.ip()).then_some(Code::TooManyFromAddress)
     }
 }

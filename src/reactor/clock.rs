@@ -1,8 +1,11 @@
 //! The clocks, read once a turn: nothing else in the broker asks what time it is.
+//!
+//! All threads count from one moment, so that a time which one has noted means the same to another.
 
 use fanwire_core::Time;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Clock {
     start: Instant,
     since_start: Duration,
@@ -10,6 +13,7 @@ pub(super) struct Clock {
 }
 
 impl Clock {
+    /// Begins to count; copies go on with the same beginning.
     pub(super) fn start() -> Self {
         let mut clock = Clock { start: Instant::now(), since_start: Duration::ZERO, wall_us: 0 };
         clock.tick();

@@ -10,7 +10,7 @@
 //! it has not read: our error frame. So we shut our side down, read the peer's last bytes away, and close when it does
 //! or when its time is over.
 
-use super::connection::Phase;
+use super::connection::{Held, Phase};
 use super::{Lent, Reactor};
 use fanwire_core::Time;
 use fanwire_gateway::{Closing, sniff};
@@ -81,6 +81,7 @@ impl Reactor {
         let connection = &mut self.connections[index];
         connection.phase = Phase::Parting { deadline };
         connection.has_work_left = false;
+        connection.is_postponed = false;
         self.note_partial(index);
         match self.connections[index].native.session() {
             Some(session) if !self.shard.is_flushed(session) => self.set_alarm(index),
@@ -162,18 +163,17 @@ impl Reactor {
         if let Some((alarm, _)) = connection.alarm {
             self.alarms.cancel(alarm);
         }
-        self.partial_bytes -= connection.partial_bytes as usize;
+        *self.total_of(connection.held) -= connection.held.bytes as usize;
         if let Some(session) = connection.native.session() {
             self.shard.remove_session(session);
             self.attached[session.slot()] = usize::MAX;
         }
-        if connection.is_turned_away {
-            self.turned_away -= 1;
-        } else {
-            self.census.remove(connection.address.ip());
-        }
         // Closing the descriptor would do; saying so keeps the order plain.
         let _ = self.poll.registry().deregister(&mut connection.stream);
+        let (is_turned_away, address) = (connection.is_turned_away, connection.address.ip());
+        // Its place is free when its descriptor is.
+        drop(connection);
+        self.note_gone(is_turned_away, address);
         self.give_memory_back();
     }
 
@@ -182,15 +182,21 @@ impl Reactor {
             self.connections = slab::Slab::new();
             self.attached = Vec::new();
             self.ready.shrink_to_fit();
+            self.post.forget_spares();
         }
     }
 
-    /// Brings the total of incomplete frames up to date with one connection.
+    /// Brings the totals of what gateways hold up to date with one connection.
     pub(super) fn note_partial(&mut self, index: usize) {
         let connection = &mut self.connections[index];
-        let held = connection.native.held_bytes() as u32;
-        self.partial_bytes = self.partial_bytes - connection.partial_bytes as usize + held as usize;
-        connection.partial_bytes = held;
+        let held = Held { bytes: connection.native.held_bytes() as u32, is_postponed: connection.is_postponed };
+        let before = std::mem::replace(&mut connection.held, held);
+        *self.total_of(before) -= before.bytes as usize;
+        *self.total_of(held) += held.bytes as usize;
+    }
+
+    fn total_of(&mut self, held: Held) -> &mut usize {
+        if held.is_postponed { &mut self.postponed_bytes } else { &mut self.partial_bytes }
     }
 
     /// While incomplete frames of all together are beyond their bound, the connection with the largest goes.
@@ -198,7 +204,8 @@ impl Reactor {
         if self.partial_bytes <= self.bounds.partial_bytes_max {
             return;
         }
-        let sizes = self.connections.iter().map(|(index, connection)| (connection.partial_bytes, index));
+        let partial = self.connections.iter().filter(|(_, connection)| !connection.held.is_postponed);
+        let sizes = partial.map(|(index, connection)| (connection.held.bytes, index));
         let mut candidates: Vec<(u32, usize)> = sizes.collect();
         candidates.sort_unstable();
         while self.partial_bytes > self.bounds.partial_bytes_max

@@ -27,6 +27,14 @@ pub(super) enum Phase {
     },
 }
 
+/// Bytes of frames that a connection's gateway holds, as one of the reactor's totals counts them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Held {
+    pub(super) bytes: u32,
+    /// They wait for other reactors; else for the rest of a frame, or a budget.
+    pub(super) is_postponed: bool,
+}
+
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
     pub(super) address: SocketAddr,
@@ -36,12 +44,14 @@ pub(super) struct Connection {
     pub(super) alarm: Option<(TimerKey, Time)>,
     /// Refused as it came: it is told why, and counts as nobody's.
     pub(super) is_turned_away: bool,
-    /// What the reactor's total counts for this connection.
-    pub(super) partial_bytes: u32,
+    /// What the reactor's totals count for this connection.
+    pub(super) held: Held,
     /// In the reactor's ready list.
     pub(super) is_listed: bool,
     /// The gateway has frames left that a budget did not let through.
     pub(super) has_work_left: bool,
+    /// Those frames have to wait for other reactors.
+    pub(super) is_postponed: bool,
     /// The socket may have bytes, or its end, to read.
     is_readable: bool,
     /// The peer has closed its side: read until the end comes.
@@ -51,18 +61,19 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, address: SocketAddr, id: u64, now: Time) -> Self {
+    pub(super) fn new(stream: TcpStream, address: SocketAddr, id: u64, native: Native, is_turned_away: bool) -> Self {
         Connection {
             stream,
             address,
             id,
-            native: Native::new(now),
+            native,
             phase: Phase::Live,
             alarm: None,
-            is_turned_away: false,
-            partial_bytes: 0,
+            is_turned_away,
+            held: Held::default(),
             is_listed: false,
             has_work_left: false,
+            is_postponed: false,
             is_readable: false,
             is_read_closed: false,
             has_ended: false,
@@ -77,7 +88,7 @@ impl Connection {
 
     /// Whether it can make progress without a further event.
     pub(super) fn is_ready(&self) -> bool {
-        !self.has_ended && (self.has_work_left || self.is_readable)
+        !self.has_ended && !self.is_postponed && (self.has_work_left || self.is_readable)
     }
 
     /// Reads once: `Some(0)` at the end, `None` when there is nothing.

@@ -1,27 +1,23 @@
 //! Deadlines: of handshakes, frames, keep-alives and closings; one alarm a connection.
 
-use super::acceptor::Acceptor;
 use super::connection::Phase;
-use super::{Alarm, Lent, Reactor};
+use super::{Lent, Reactor};
 use fanwire_gateway::{Context, Progress};
 use std::time::Duration;
 
 /// When to look again at a deadline that has come while bytes were still to be read.
 const POSTPONEMENT: Duration = Duration::from_millis(1);
+/// The same, while they may not be read for the sake of other reactors.
+const LONG_POSTPONEMENT: Duration = Duration::from_millis(100);
 
 impl Reactor {
     /// Peers are judged by the time of the last look at their sockets: how long we slept behind it is not their doing.
     pub(super) fn sound_alarms(&mut self) {
         let mut due = std::mem::take(&mut self.buffers.alarms);
         self.alarms.expire(self.looked, &mut due);
-        for alarm in due.drain(..) {
-            match alarm {
-                Alarm::Accept => self.acceptor.iter_mut().for_each(Acceptor::note_ready),
-                Alarm::Connection(index) => {
-                    self.connections[index].alarm = None;
-                    self.expire(index);
-                }
-            }
+        for index in due.drain(..) {
+            self.connections[index].alarm = None;
+            self.expire(index);
         }
         self.buffers.alarms = due;
     }
@@ -31,22 +27,25 @@ impl Reactor {
         if connection.phase != Phase::Live {
             return self.expire_closing(index);
         }
-        if connection.is_ready() {
-            return self.postpone(index);
+        if connection.is_postponed || !self.may_read() {
+            return self.postpone(index, LONG_POSTPONEMENT);
+        }
+        if self.connections[index].is_ready() {
+            return self.postpone(index, POSTPONEMENT);
         }
         let now = self.looked;
         let Lent { native, context, .. } = self.lend(index);
         match native.expire(&mut Context { now, ..context }) {
             Progress::Close(closing) => self.begin_close(index, closing),
-            Progress::Idle | Progress::More => self.set_alarm(index),
+            Progress::Idle | Progress::More | Progress::Postponed => self.set_alarm(index),
         }
     }
 
     /// A peer whose bytes still wait after this turn's reading is not judged yet: after a stall of ours, what it owed
     /// us may stand in its socket. Nobody gains time by it: a slow peer's socket is empty after one read.
-    fn postpone(&mut self, index: usize) {
-        let later = self.now() + POSTPONEMENT;
-        let key = self.alarms.insert(later, Alarm::Connection(index));
+    fn postpone(&mut self, index: usize, time: Duration) {
+        let later = self.now() + time;
+        let key = self.alarms.insert(later, index);
         self.connections[index].alarm = Some((key, later));
     }
 
@@ -67,7 +66,7 @@ impl Reactor {
             }
             self.alarms.cancel(key);
         }
-        let key = self.alarms.insert(deadline, Alarm::Connection(index));
+        let key = self.alarms.insert(deadline, index);
         self.connections[index].alarm = Some((key, deadline));
     }
 }

@@ -1,11 +1,15 @@
 //! A reactor: one thread with its own poll, its sockets and its shard.
 //!
 //! ```text
-//!  poll --> accept --> read, frame, execute --> deadlines --> finish the turn --> flush --> close
-//!             |                |                    |               |               |
-//!          acceptor    one read a connection      wheel       shard fans out    one write a connection
-//!             `--------- a turn: every stage bounded, what is left stands in the ready list ---------'
+//!  poll --> mail, read, frame, execute --> deadlines --> arrivals --> finish the turn --> post --> flush
+//!            |             |                   |            |               |             |        |
+//!        mailboxes  one read a connection    wheel        door       shard fans out   one letter   one write
+//!                                                                                    a reactor    a connection
+//!           `-------- a turn: every stage bounded, what is left stands in the ready list --------'
 //! ```
+//!
+//! Connections come from the acceptor's thread, and from other reactors that hand them over; no thread waits for
+//! another one, and nothing is shared but counts.
 //!
 //! Sockets are registered once, edge-triggered, for reading and writing. What an edge told is kept in the connection
 //! until the socket says otherwise: a read that fills its buffer leaves the connection ready, a short one means it is
@@ -15,39 +19,59 @@
 //! - a connection that can make progress without a further event stands in the ready list;
 //! - a session that has bytes to send and a socket that takes them is dirty at the end of its turn;
 //! - nobody misses a deadline by bytes that wait to be read: deadlines come after reading, and spare who is not done;
+//! - who lies down to sleep has seen all mailboxes empty after it said so;
 //! - whoever closes a socket has read what the peer sent or waited its time, so that no reset eats the last frame.
 
 mod acceptor;
+mod admission;
 mod arrivals;
+mod balance;
 mod census;
 mod clock;
 mod closing;
 mod connection;
 mod control;
 mod deadlines;
+mod door;
 mod drain;
 mod flush;
+mod handover;
 mod journalist;
+mod listener;
+mod mailbox;
+mod poll;
+mod post;
 mod socket;
+mod team;
+#[cfg(test)]
+mod tests;
 
 pub use acceptor::Acceptor;
-pub use control::{Control, Handle};
+pub use control::Handle;
+pub use listener::Listener;
+pub use team::Team;
 
-use crate::config::Config;
-use census::Census;
+use crate::config::{Config, Limits};
 use clock::Clock;
 use connection::{Connection, Phase};
+use control::Control;
+use door::{Door, Entrance};
 use drain::Draining;
 use fanwire_core::wheel::Wheel;
 use fanwire_core::{Closure, SessionId, Shard, Time};
 use fanwire_gateway::{Context, Credentials, Native, Progress};
+use handover::Leaving;
 use journalist::Journalist;
 use mio::{Events, Poll, Token};
+use post::Post;
 use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
+use team::Seat;
 
 /// Bytes of one read: one connection's share of a turn.
 const READ_BYTES: usize = 64 * 1024;
@@ -55,23 +79,21 @@ const READ_BYTES: usize = 64 * 1024;
 const TURN_READ_BYTES_MAX: usize = 1024 * 1024;
 /// Events taken from one poll.
 const EVENTS_PER_TURN_MAX: usize = 1_024;
-const LISTENER: Token = Token(usize::MAX);
-const CONTROL: Token = Token(usize::MAX - 1);
-
-/// What a timer of the reactor is for.
-#[derive(Debug, Clone, Copy)]
-enum Alarm {
-    /// A connection's gateway or closing has a deadline.
-    Connection(usize),
-    /// The acceptor paused for want of descriptors.
-    Accept,
-}
+const CONTROL: Token = Token(usize::MAX);
 
 /// One thread's share of the broker.
 pub struct Reactor {
+    /// Its number.
+    index: usize,
     poll: Poll,
     control: Arc<Control>,
-    acceptor: Option<Acceptor>,
+    entrance: Entrance,
+    /// Of all reactors, by number.
+    doors: Arc<[Door]>,
+    /// Where it is told whose connections went, if anybody counts them.
+    departures: Option<Sender<IpAddr>>,
+    /// Connections that are handed over and were not taken yet.
+    leaving: VecDeque<Leaving>,
     settings: fanwire_gateway::Settings,
     bounds: Bounds,
     clock: Clock,
@@ -83,22 +105,23 @@ pub struct Reactor {
     attached: Vec<usize>,
     /// Connections that can make progress without a further event, and some that could and are gone.
     ready: VecDeque<usize>,
-    alarms: Wheel<Alarm>,
+    /// When a connection's gateway or closing has a deadline.
+    alarms: Wheel<usize>,
     draining: Option<Draining>,
+    post: Post,
+    /// Whether mail came before sockets in this turn.
+    is_mails_turn: bool,
     journalist: Journalist,
-    census: Census,
-    /// Connections that were refused as they came and are about to go: they take nobody's place.
-    turned_away: usize,
     /// Bytes of incomplete frames of all connections.
     partial_bytes: usize,
-    next_connection_id: u64,
+    /// Bytes that postponed connections hold.
+    postponed_bytes: usize,
     buffers: Buffers,
 }
 
 /// The reactor's own bounds, from the configuration.
 #[derive(Debug, Clone, Copy)]
 struct Bounds {
-    connections_max: usize,
     partial_bytes_max: usize,
     linger_time_max: Duration,
     socket: crate::config::Socket,
@@ -119,44 +142,47 @@ struct Buffers {
     write: Vec<u8>,
     sessions: Vec<SessionId>,
     closures: Vec<Closure>,
-    alarms: Vec<Alarm>,
+    alarms: Vec<usize>,
 }
 
 impl Reactor {
-    /// A reactor that accepts from `acceptor`, and the handle by which others reach it.
-    pub fn new(config: &Config, acceptor: Acceptor, connections_max: usize) -> io::Result<(Reactor, Handle)> {
-        let poll = Poll::new()?;
-        let mut acceptor = acceptor;
-        acceptor.register(poll.registry(), LISTENER)?;
-        let control = Arc::new(Control::new(mio::Waker::new(poll.registry(), CONTROL)?));
-        let clock = Clock::start();
-        let settings = gateway_settings(config);
-        let shard = Shard::new(shard_settings(config), fanwire_gateway::encodings(), clock.now());
-        let reactor = Reactor {
+    /// A reactor in its seat, with its share of what the configuration allows.
+    fn new(seat: Seat, config: &Config) -> Reactor {
+        let Seat { index, poll, control, entrance, doors, departures, post, shard, clock, seed } = seat;
+        let limits = config.limits_of_one_reactor();
+        Reactor {
+            index,
             poll,
-            control: Arc::clone(&control),
-            acceptor: Some(acceptor),
-            settings,
+            control,
+            entrance,
+            doors,
+            departures,
+            leaving: VecDeque::new(),
+            settings: gateway_settings(config),
             bounds: Bounds {
-                connections_max,
-                partial_bytes_max: usize::try_from(config.limits.partial_bytes_total_max).unwrap_or(usize::MAX),
-                linger_time_max: config.limits.linger_time_max,
+                partial_bytes_max: usize::try_from(limits.partial_bytes_total_max).unwrap_or(usize::MAX),
+                linger_time_max: limits.linger_time_max,
                 socket: config.socket,
                 drain: config.drain,
             },
             alarms: Wheel::new(clock.now()),
             looked: clock.now(),
             clock,
-            shard,
+            shard: Shard::seated(
+                shard_settings(&limits, config.reactor_count(), seed),
+                fanwire_gateway::encodings(),
+                shard,
+                clock.now(),
+            ),
             connections: Slab::new(),
             attached: Vec::new(),
             ready: VecDeque::new(),
             draining: None,
+            post,
+            is_mails_turn: false,
             journalist: Journalist::new(),
-            census: Census::new(config.limits.connections_per_address_max),
-            turned_away: 0,
             partial_bytes: 0,
-            next_connection_id: 1,
+            postponed_bytes: 0,
             buffers: Buffers {
                 read: vec![0; READ_BYTES].into(),
                 write: Vec::with_capacity(flush::COPIED_BYTES_MAX),
@@ -164,8 +190,12 @@ impl Reactor {
                 closures: Vec::new(),
                 alarms: Vec::new(),
             },
-        };
-        Ok((reactor, Handle::new(control)))
+        }
+    }
+
+    /// How others end it.
+    pub fn handle(&self) -> Handle {
+        Handle::new(&self.control)
     }
 
     /// Turns until the broker is drained.
@@ -183,40 +213,45 @@ impl Reactor {
         self.shard.begin_turn(self.clock.now());
         self.note_events(events);
         self.check_control();
-        self.accept();
-        self.serve_ready();
+        self.resume_postponed();
+        self.take_input()?;
         self.sound_alarms();
+        self.take_arrivals();
+        self.see_off()?;
         self.shard.finish_turn();
         self.begin_closures();
+        self.send_mail()?;
         self.keep_partial_bound();
         self.freshen_sockets();
         self.flush_dirty();
+        self.advance_drain();
         self.journalist.tell_suppressed(self.clock.since_start());
         Ok(())
     }
 
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
-        let timeout = if self.has_work_left() { Some(Duration::ZERO) } else { self.time_to_next_deadline() };
+        let may_sleep = !self.has_work_left() && self.post.lie_down(&self.shard);
+        let timeout = if may_sleep { self.time_to_next_deadline() } else { Some(Duration::ZERO) };
         self.looked = self.clock.now();
-        match self.poll.poll(events, timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                events.clear();
-                Ok(())
-            }
-            other => other,
-        }
+        let outcome = poll::wait(&mut self.poll, events, timeout);
+        self.post.get_up();
+        outcome
     }
 
     fn has_work_left(&self) -> bool {
-        !self.ready.is_empty()
+        (!self.ready.is_empty() && self.may_read())
             || self.shard.has_dirty()
             || self.shard.has_closures()
-            || self.acceptor.as_ref().is_some_and(Acceptor::is_ready)
+            || self.shard.has_resumed()
+            || self.entrance.has_waiting()
+            || self.post.has_work_left(&self.shard)
+            || self.is_hushed_alone()
     }
 
     fn time_to_next_deadline(&mut self) -> Option<Duration> {
         let drain = self.draining.as_ref().map(Draining::next_deadline);
-        let deadlines = [self.shard.next_deadline(), self.alarms.next_deadline(), drain];
+        let retry = (!self.leaving.is_empty()).then(|| self.now() + handover::RETRY);
+        let deadlines = [self.shard.next_deadline(), self.alarms.next_deadline(), drain, retry];
         let next = deadlines.into_iter().flatten().min()?;
         self.clock.tick();
         Some(next.since(self.clock.now()))
@@ -229,7 +264,6 @@ impl Reactor {
     fn note_events(&mut self, events: &Events) {
         for event in events {
             match event.token() {
-                LISTENER => self.acceptor.iter_mut().for_each(Acceptor::note_ready),
                 CONTROL => {}
                 Token(index) => self.note_readiness(index, event),
             }
@@ -258,10 +292,15 @@ impl Reactor {
         }
     }
 
-    fn serve_ready(&mut self) {
+    /// Whether sockets may be read: not beyond what may be held back, nor once all others rely on our being done.
+    fn may_read(&self) -> bool {
+        self.postponed_bytes < self.bounds.partial_bytes_max && !self.is_hushed()
+    }
+
+    fn serve_ready(&mut self, is_enough: impl Fn(&Shard) -> bool) {
         let mut read_bytes = 0;
         for _ in 0..self.ready.len() {
-            if self.shard.wants_flush() || read_bytes >= TURN_READ_BYTES_MAX {
+            if is_enough(&self.shard) || read_bytes >= TURN_READ_BYTES_MAX || !self.may_read() {
                 return;
             }
             let Some(index) = self.ready.pop_front() else {
@@ -325,14 +364,15 @@ impl Reactor {
         let was_open = native.phase() == fanwire_gateway::Phase::Open;
         let progress = native.receive(&read[..count], &mut context);
         let connection = &mut self.connections[index];
-        connection.has_work_left = progress == Progress::More;
+        connection.has_work_left = matches!(progress, Progress::More | Progress::Postponed);
+        connection.is_postponed = progress == Progress::Postponed;
         if let Some(code) = self.shard.take_refusal() {
             self.journalist.refused(self.clock.since_start(), connection.id, connection.address, code);
         }
         self.note_partial(index);
         self.attach(index);
         match progress {
-            Progress::Idle | Progress::More => self.set_alarm(index),
+            Progress::Idle | Progress::More | Progress::Postponed => self.set_alarm(index),
             Progress::Close(closing) => self.begin_close(index, closing),
         }
         if self.draining.is_some() && !was_open {
@@ -369,12 +409,13 @@ fn gateway_settings(config: &Config) -> fanwire_gateway::Settings {
     }
 }
 
-fn shard_settings(config: &Config) -> fanwire_core::Settings {
+fn shard_settings(limits: &Limits, reactors: u32, seed: u64) -> fanwire_core::Settings {
     fanwire_core::Settings {
-        limits: config.limits.wire,
-        queue_bytes_total_max: config.limits.queue_bytes_total_max,
-        subscriptions_total_max: config.limits.subscriptions_total_max,
-        topics_cached_max: config.limits.topics_cached_max,
-        seed: socket::random_seed(),
+        limits: limits.wire,
+        queue_bytes_total_max: limits.queue_bytes_total_max,
+        subscriptions_total_max: limits.subscriptions_total_max,
+        topics_cached_max: limits.topics_cached_max,
+        mailbox_bytes_max: post::mailbox_bytes_max(limits.mailbox_bytes_total_max, reactors as usize),
+        seed,
     }
 }

@@ -14,7 +14,7 @@
 //! Invariant, checked after every call: `consumed <= partial.len()`.
 
 use crate::code::{Code, Violation};
-use crate::frame::{first_frame_size, split_frame};
+use crate::frame::{first_frame_size, prefix_size, split_frame};
 use alloc::vec::Vec;
 
 /// Bytes of a length prefix at the most.
@@ -60,6 +60,17 @@ impl Inbox {
         match split_frame(self.partial.get(begin..self.consumed).unwrap_or_default(), frame_bytes_max)? {
             Some((frame, _)) => Ok(Some(frame)),
             None => Err(Violation(Code::MalformedFrame)),
+        }
+    }
+
+    /// Takes back the frame that was handed out last: it will be the next one again. `input` is as it was left by
+    /// [`Inbox::next_frame`], `before` as it was given to it.
+    pub fn take_back<'input>(&mut self, frame_bytes: usize, input: &mut &'input [u8], before: &'input [u8]) {
+        if self.partial.is_empty() {
+            *input = before;
+        } else {
+            self.consumed -= prefix_size(frame_bytes) + frame_bytes;
+            self.check();
         }
     }
 

@@ -1,5 +1,6 @@
 //! More connections than there may be: by configuration, by source address, by the machine's open-file limit. Those
-//! that are there are served, those that are not are told why, and a place that becomes free is given away again.
+//! that are there are served, those that are not are told why, and a place that becomes free is given away again: on
+//! one reactor as on several, which have their bounds together.
 
 use super::broker::Broker;
 use super::peer::{HELLO, Peer, Witness, bytes_of};
@@ -10,6 +11,9 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
+
+/// What holds for one reactor and for several.
+const REACTORS: [u32; 2] = [1, 4];
 
 /// A connection, if the broker lets one in at the moment.
 fn try_connect(address: SocketAddr) -> Option<Peer> {
@@ -23,9 +27,14 @@ fn try_connect(address: SocketAddr) -> Option<Peer> {
 
 #[test]
 fn too_many_connections_are_turned_away_until_one_goes() {
-    let broker = Broker::start("[limits]\nconnections_max = 5\nlinger_time_max = \"1m\"\n");
+    REACTORS.into_iter().for_each(expect_connection_bound);
+}
+
+fn expect_connection_bound(reactors: u32) {
+    let limits = "connections_max = 7\nlinger_time_max = \"1m\"\n";
+    let broker = Broker::start(&format!("reactors = {reactors}\n[limits]\n{limits}"));
     let mut witness = Witness::of(&broker);
-    let mut admitted: Vec<Peer> = (0..4).map(|_| Peer::welcomed(broker.address())).collect();
+    let mut admitted: Vec<Peer> = (0..6).map(|_| Peer::welcomed(broker.address())).collect();
     let mut refused = Vec::new();
     for _ in 0..10 {
         let mut peer = Peer::connect(broker.address());
@@ -53,10 +62,18 @@ fn own_address() -> Option<String> {
 
 #[test]
 fn too_many_connections_from_one_address_are_turned_away_but_never_from_loopback() {
+    REACTORS.into_iter().for_each(expect_address_bound);
+    let local = Broker::start("[limits]\nconnections_per_address_max = 3\n");
+    let crowd: Vec<Peer> = (0..10).map(|_| Peer::welcomed(local.address())).collect();
+    crowd.into_iter().for_each(|mut peer| peer.expect_quiet());
+}
+
+fn expect_address_bound(reactors: u32) {
     // Where the machine is on no network, the unit test of the counting has to do.
     let Some(listen) = own_address() else { return };
-    let config = "tokens = [\"t\"]\n[limits]\nconnections_per_address_max = 3\nlinger_time_max = \"1m\"\n";
-    let broker = Broker::start_at(&listen, config);
+    let limits = "connections_per_address_max = 3\nlinger_time_max = \"1m\"\n";
+    let config = format!("reactors = {reactors}\ntokens = [\"t\"]\n[limits]\n{limits}");
+    let broker = Broker::start_at(&listen, &config);
     assert!(broker.banner().contains("authenticated"), "{}", broker.banner());
     let connect = || Peer::connect(broker.address()).greet(Hello { credentials: b"t", ..HELLO });
     let mut witness = Witness::from(connect());
@@ -78,17 +95,21 @@ fn too_many_connections_from_one_address_are_turned_away_but_never_from_loopback
         peer.pour(&hello);
         (peer.preface().code == 0).then_some(())
     });
-    let local = Broker::start("[limits]\nconnections_per_address_max = 3\n");
-    let crowd: Vec<Peer> = (0..10).map(|_| Peer::welcomed(local.address())).collect();
-    crowd.into_iter().for_each(|mut peer| peer.expect_quiet());
 }
 
 #[test]
 fn more_are_refused_than_are_told_and_a_place_stays_free_for_descriptors() {
-    // 64 descriptors are the broker's own; refused connections that stay may take a part of them.
-    let config = "[limits]\nlinger_time_max = \"1m\"\n";
-    let broker = Broker::start_with_open_files(96, config);
-    assert!(broker.banner().contains("up to 32; open-file limit 96"), "{}", broker.banner());
+    // 60 descriptors are the broker's own, and 4 each reactor's; refused connections that stay may take a part of them.
+    for (reactors, open_files_max) in [(1, 96), (4, 108)] {
+        expect_free_descriptors(reactors, open_files_max);
+    }
+}
+
+fn expect_free_descriptors(reactors: u32, open_files_max: u32) {
+    let config = format!("reactors = {reactors}\n[limits]\nlinger_time_max = \"1m\"\n");
+    let broker = Broker::start_with_open_files(open_files_max, &config);
+    let expected = format!("up to 32; open-file limit {open_files_max}");
+    assert!(broker.banner().contains(&expected), "{}", broker.banner());
     let mut witness = Witness::of(&broker);
     let mut admitted: Vec<Peer> = (0..31).map(|_| Peer::welcomed(broker.address())).collect();
     let mut refused: Vec<Peer> = (0..20).map(|_| Peer::connect(broker.address())).collect();
@@ -106,7 +127,11 @@ fn more_are_refused_than_are_told_and_a_place_stays_free_for_descriptors() {
 
 #[test]
 fn out_of_descriptors_the_broker_serves_who_is_there_and_recovers() {
-    let broker = Broker::start("");
+    REACTORS.into_iter().for_each(expect_recovery);
+}
+
+fn expect_recovery(reactors: u32) {
+    let broker = Broker::start(&format!("reactors = {reactors}\n"));
     let mut witness = Witness::of(&broker);
     let mut admitted: Vec<Peer> = (0..10).map(|_| Peer::welcomed(broker.address())).collect();
     let full = broker.descriptor_count();

@@ -105,10 +105,14 @@ fn routing_goes_on_until_the_clients_have_left() {
 
 #[test]
 fn newcomers_are_refused_and_who_was_about_to_come_in_is_told() {
-    let broker = Broker::start("");
+    [1, 4].into_iter().for_each(expect_closed_door);
+}
+
+fn expect_closed_door(reactors: u32) {
+    let broker = Broker::start(&format!("reactors = {reactors}\n"));
     let mut late = Peer::connect(broker.address());
     let mut peer = Peer::welcomed(broker.address());
-    // Everybody who was accepted before this answer is known.
+    // Everybody who was accepted before this answer is known to its reactor or stands at its door.
     peer.expect_quiet();
     broker.signal(Signal::TERM);
     expect_goaway(&mut peer);
@@ -123,9 +127,40 @@ fn newcomers_are_refused_and_who_was_about_to_come_in_is_told() {
 }
 
 #[test]
+fn every_reactor_tells_its_clients_and_the_broker_ends_when_the_last_has_left() {
+    let broker = Broker::start("reactors = 4\n[drain]\ndeadline = \"1h\"\n");
+    let mut peers: Vec<Peer> = (0..40).map(|_| Peer::welcomed(broker.address())).collect();
+    broker.signal(Signal::TERM);
+    for reactor in 0..4 {
+        broker.wait_for_log(&["\"draining\"", &format!("\"reactor\":{reactor}"), "\"connections\":10"]);
+    }
+    peers.iter_mut().for_each(expect_goaway);
+    let mut last = peers.pop().expect("forty came");
+    drop(peers);
+    last.expect_quiet();
+    drop(last);
+    let ended = broker.end();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.err);
+    assert!(ended.err.contains("stopped"), "{}", ended.err);
+}
+
+#[test]
+fn a_deadline_that_has_come_ends_every_reactor() {
+    let broker = Broker::start("reactors = 4\n[drain]\ndeadline = \"200ms\"\n");
+    let mut peers: Vec<Peer> = (0..40).map(|_| Peer::welcomed(broker.address())).collect();
+    broker.signal(Signal::TERM);
+    for peer in &mut peers {
+        expect_goaway(peer);
+        assert!(peer.next_frame().is_none());
+    }
+    drop(peers);
+    assert_eq!(broker.end().status.code(), Some(0));
+}
+
+#[test]
 fn a_broker_that_nobody_uses_ends_at_either_signal() {
-    for signal in [Signal::TERM, Signal::INT] {
-        let broker = Broker::start("");
+    for (signal, reactors) in [(Signal::TERM, 1), (Signal::INT, 1), (Signal::TERM, 64)] {
+        let broker = Broker::start(&format!("reactors = {reactors}\n"));
         broker.signal(signal);
         let ended = broker.end();
         assert_eq!(ended.status.code(), Some(0), "{}", ended.err);

@@ -11,6 +11,8 @@ pub(crate) type AccountId = usize;
 pub(crate) struct Account {
     parent: AccountId,
     pub(crate) expected: u64,
+    /// Those of them that may come or not, and did not come.
+    pub(crate) optional: u64,
     pub(crate) delivered: u64,
     /// Told by GAP.
     pub(crate) dropped: u64,
@@ -24,6 +26,11 @@ pub(crate) struct Account {
 impl Account {
     pub(crate) const fn told(&self) -> u64 {
         self.delivered + self.dropped + self.conflated
+    }
+
+    /// Whether nothing is missing without having been told.
+    pub(crate) const fn is_even(&self) -> bool {
+        self.told() <= self.expected && self.told() + self.optional >= self.expected
     }
 }
 
@@ -62,6 +69,7 @@ impl Accounts {
         self.0[other].parent = one;
         let sum = &mut self.0[one];
         sum.expected += added.expected;
+        sum.optional += added.optional;
         sum.delivered += added.delivered;
         sum.dropped += added.dropped;
         sum.conflated += added.conflated;

@@ -88,13 +88,15 @@ impl Oracle {
         self.take_promise(uid, "PONG", |promise| *promise == Promise::Pong { time });
     }
 
-    /// Takes a promise that has been kept off the list. Those that look alike are kept in order.
+    /// Takes a promise that has been kept off the list: all are kept in the order in which they were made, which is
+    /// that of the commands.
     pub(crate) fn take_promise(&mut self, uid: Uid, told: &str, is_kept: impl Fn(&Promise) -> bool) {
         let promises = &mut self.connection(uid).promises;
         let found = promises.iter().position(is_kept);
         let Some(index) = found else {
             panic!("connection {uid}: was told {told}, but what it waits for is {promises:?}");
         };
+        assert!(index == 0, "connection {uid}: was told {told} before {:?}", promises.front());
         promises.remove(index);
     }
 

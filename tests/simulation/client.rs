@@ -21,6 +21,8 @@ const SUBSCRIPTION_IDS: [u32; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 1 << 31, u32:
 pub(crate) struct Client {
     /// The index of its node.
     pub(crate) home: usize,
+    /// It follows no script, but is called as a witness.
+    is_witness: bool,
     pub(crate) random: Random,
     pub(crate) visit: Option<Visit>,
     pub(crate) away_until: Time,
@@ -29,6 +31,7 @@ pub(crate) struct Client {
 /// One connection as its client sees it.
 pub(crate) struct Visit {
     pub(crate) uid: Uid,
+    pub(crate) is_witness: bool,
     temper: Temper,
     /// Bytes that came and are not a whole frame yet, and the offset of the first of them.
     pub(crate) received: Vec<u8>,
@@ -62,6 +65,15 @@ pub(crate) struct Temper {
 }
 
 impl Temper {
+    /// Whom nothing holds up.
+    const READY: Temper = Temper {
+        pipe_bytes: 1 << 30,
+        read_bytes_max: u64::MAX,
+        release_bytes_max: u64::MAX >> 1,
+        is_mute: false,
+        answers_per_mille: 1_000,
+    };
+
     fn draw(random: &mut Random, swarm: &Swarm) -> Self {
         let is_slow = random.chance(swarm.slow_per_mille);
         Temper {
@@ -79,16 +91,17 @@ impl Temper {
 }
 
 impl Client {
-    pub(crate) const fn new(home: usize, random: Random) -> Self {
-        Client { home, random, visit: None, away_until: Time::from_micros(0) }
+    pub(crate) const fn new(home: usize, is_witness: bool, random: Random) -> Self {
+        Client { home, is_witness, random, visit: None, away_until: Time::from_micros(0) }
     }
 
     /// Opens a connection: the way up with the first words on it, the way down, and what to remember.
     pub(crate) fn connect(&mut self, uid: Uid, swarm: &Swarm) -> (Upstream, Pipe) {
-        let temper = Temper::draw(&mut self.random, swarm);
+        let temper = if self.is_witness { Temper::READY } else { Temper::draw(&mut self.random, swarm) };
         let mut up = Upstream::default();
         let mut visit = Visit {
             uid,
+            is_witness: self.is_witness,
             temper,
             received: Vec::new(),
             received_offset: 0,
@@ -111,6 +124,10 @@ impl Client {
 
 impl Visit {
     fn greet(&mut self, up: &mut Upstream, random: &mut Random, swarm: &Swarm) {
+        if self.is_witness {
+            say(up, random, Said::Preface);
+            return say(up, random, Said::Hello { keep_alive_ms: 0, knows_token: true });
+        }
         if random.chance(20) {
             let wrong = crate::breach::wrong_preface(random);
             return say(up, random, wrong);
@@ -130,7 +147,7 @@ impl Visit {
 
     /// Says a few things, and lets the network bring some of it on its way.
     pub(crate) fn act(&mut self, up: &mut Upstream, random: &mut Random, swarm: &mut Swarm, now: Time) {
-        if !self.is_leaving && up.backlog() < BACKLOG_BYTES_MAX {
+        if !self.is_witness && !self.is_leaving && up.backlog() < BACKLOG_BYTES_MAX {
             for _ in 0..random.between(0, swarm.actions_max) {
                 let action = swarm.action(random);
                 self.act_once(action, up, random, swarm, now);
@@ -316,12 +333,16 @@ impl Visit {
     }
 
     fn body(&mut self, random: &mut Random, swarm: &Swarm) -> Body {
-        self.serial += 1;
         let headers_bytes = if random.chance(150) { random.between(1, 64) as u32 } else { 0 };
         let most = swarm.payload_bytes_max;
         let payload_bytes = if swarm.is_bulky { random.between(most / 2, most) } else { random.size(most) };
         let payload_bytes = PAYLOAD_BYTES_MIN + payload_bytes as u32;
-        Body { author: self.uid, serial: self.serial, headers_bytes, payload_bytes }
+        Body { headers_bytes, ..self.body_of(payload_bytes) }
+    }
+
+    pub(crate) const fn body_of(&mut self, payload_bytes: u32) -> Body {
+        self.serial += 1;
+        Body { author: self.uid, serial: self.serial, headers_bytes: 0, payload_bytes }
     }
 
     fn free_subscription(&self, random: &mut Random) -> Option<u32> {

@@ -12,15 +12,18 @@ pub(crate) struct Names {
     /// How often a topic is one that nobody has used before.
     unique_per_mille: u64,
     unique: u64,
+    /// No filter begins with a wildcard.
+    is_rooted: bool,
 }
 
 impl Names {
-    pub(crate) fn draw(random: &mut Random) -> Self {
+    pub(crate) fn draw(random: &mut Random, is_rooted: bool) -> Self {
         Names {
             levels: random.between(1, LEVELS.len() as u64),
             depth_max: random.between(1, 3),
             unique_per_mille: *random.pick(&[0, 0, 50, 600]),
             unique: 0,
+            is_rooted,
         }
     }
 
@@ -49,8 +52,11 @@ impl Names {
         }
         if random.chance(400) {
             levels.push("#");
-        } else if random.chance(100) {
+        } else if random.chance(100) && !self.is_rooted {
             levels = vec!["#"];
+        }
+        if self.is_rooted && levels[0] == "+" {
+            levels[0] = LEVELS[0];
         }
         if random.chance(20) {
             levels.insert(0, "$sys");

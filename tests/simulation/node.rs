@@ -2,8 +2,8 @@
 //! reactor does with sockets, in the same order.
 //!
 //! ```text
-//!  begin_turn --> timeouts --> writable again --> feed each connection a piece, until the turn's budget ends
-//!             --> finish_turn --> close who has to go --> front / write / advance --> remove who is flushed
+//!  begin_turn --> timeouts --> writable again --> letters of others, a piece of each connection, until the budget ends
+//!             --> finish_turn --> post --> close who has to go --> front / write / advance --> remove who is flushed
 //! ```
 //!
 //! Everything that a turn may leave over is left over now and then: bytes in the middle of a frame, frames that a
@@ -11,12 +11,13 @@
 
 use crate::link::{Pipe, Upstream, Written};
 use crate::oracle::{End, Oracle, Stage, Verdict};
+use crate::post::Post;
 use crate::random::Random;
 use crate::said::Uid;
 use crate::swarm::Swarm;
 use crate::trace::Trace;
 use fanwire_core::settings::CONTROL_BYTES_RESERVE;
-use fanwire_core::{SessionId, Shard, Slices, Time};
+use fanwire_core::{Seat, SessionId, Shard, Slices, Time};
 use fanwire_gateway::{Closing, Context, Native, Phase, Progress, Settings};
 use fanwire_wire::Code;
 use std::collections::BTreeMap;
@@ -41,15 +42,17 @@ pub(crate) struct Link {
     pub(crate) down: Pipe,
     /// Gone once the connection is over for the node.
     gateway: Option<Native>,
-    session: Option<SessionId>,
-    /// A budget ended the gateway's last call.
-    has_more: bool,
+    pub(crate) session: Option<SessionId>,
+    /// A budget ended the gateway's last call, or its connection was resumed.
+    pub(crate) has_more: bool,
     /// The pipe refused bytes; or the flush was ended early.
     is_blocked: bool,
     is_unfinished: bool,
     /// Closing: only what is queued is still sent.
-    is_parting: bool,
+    pub(crate) is_parting: bool,
     is_doomed: bool,
+    /// Its next command waits for other nodes; nothing is read of it.
+    pub(crate) is_postponed: bool,
     /// Its socket should hold little unsent data.
     is_fresh: bool,
     /// Bytes for a peer without a session.
@@ -63,18 +66,30 @@ pub(crate) struct Link {
     partial_since: Option<Time>,
 }
 
+/// Where a turn's input comes from.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Link(Uid),
+    Mail(usize),
+}
+
 pub(crate) struct Node {
     pub(crate) shard: Shard,
     settings: Settings,
     queue_bytes_total_max: u64,
     pub(crate) links: BTreeMap<Uid, Link>,
-    names: BTreeMap<SessionId, Uid>,
+    pub(crate) names: BTreeMap<SessionId, Uid>,
+    /// Which one it is, of how many.
+    pub(crate) number: usize,
+    pub(crate) count: usize,
 }
 
 impl Node {
-    pub(crate) fn new(swarm: &Swarm, now: Time) -> Self {
+    pub(crate) fn new(swarm: &Swarm, seat: Seat, now: Time) -> Self {
         Node {
-            shard: Shard::new(swarm.core, fanwire_gateway::encodings(), now),
+            number: seat.index(),
+            count: seat.count(),
+            shard: Shard::seated(swarm.core, fanwire_gateway::encodings(), seat, now),
             settings: swarm.gateway.clone(),
             queue_bytes_total_max: swarm.core.queue_bytes_total_max,
             links: BTreeMap::new(),
@@ -93,6 +108,7 @@ impl Node {
             is_unfinished: false,
             is_parting: false,
             is_doomed: false,
+            is_postponed: false,
             is_fresh: false,
             tail: Vec::new(),
             blocked_at: None,
@@ -104,7 +120,7 @@ impl Node {
         self.links.insert(uid, link);
     }
 
-    pub(crate) fn turn(&mut self, lent: &mut Lent<'_>) {
+    pub(crate) fn turn(&mut self, post: &mut Post, lent: &mut Lent<'_>) {
         self.note_loads(lent);
         self.shard.begin_turn(lent.now);
         let next = self.shard.next_deadline();
@@ -118,12 +134,25 @@ impl Node {
                 self.wake(*uid);
             }
         }
-        for uid in &order {
-            if !self.shard.wants_flush() {
-                self.receive(*uid, lent);
+        self.note_transit(post, lent);
+        let mut sources: Vec<Source> = self.others().map(Source::Mail).collect();
+        sources.extend(order.iter().map(|uid| Source::Link(*uid)));
+        if self.count > 1 {
+            lent.random.shuffle(&mut sources);
+        }
+        for source in sources {
+            match source {
+                // A letter goes on by one thing at least, however much the turn has cost.
+                Source::Mail(from) if self.shard.wants_flush() && lent.random.chance(100) => {
+                    self.read_letter(from, post, lent);
+                }
+                _ if self.shard.wants_flush() => {}
+                Source::Link(uid) => self.receive(uid, lent),
+                Source::Mail(from) => self.read_mail(from, post, lent),
             }
         }
         self.shard.finish_turn();
+        self.send_mail(post, lent);
         if lent.random.chance(500) {
             self.flush_dirty(lent);
         }
@@ -158,6 +187,10 @@ impl Node {
     }
 
     fn expire(&mut self, uid: Uid, lent: &mut Lent<'_>) {
+        // Who is not read for the sake of other nodes is not judged.
+        if self.links[&uid].is_postponed {
+            return;
+        }
         let (link, mut context) = self.context(uid, lent.now);
         let Some(gateway) = &mut link.gateway else { return };
         let progress = gateway.expire(&mut context);
@@ -223,7 +256,7 @@ impl Node {
         if link.up.has_reset {
             return self.cut(uid, lent);
         }
-        if link.is_parting || link.gateway.is_none() {
+        if link.is_parting || link.gateway.is_none() || link.is_postponed {
             return;
         }
         let readable = link.up.readable();
@@ -248,7 +281,7 @@ impl Node {
         };
         self.note_session(uid);
         match progress {
-            Progress::Idle | Progress::More => self.note_used(uid, progress == Progress::More, lent),
+            Progress::Idle | Progress::More | Progress::Postponed => self.note_used(uid, progress, lent),
             Progress::Close(closing) => {
                 self.note_breach(uid, closing.code, lent);
                 self.part(uid, closing, lent);
@@ -266,13 +299,15 @@ impl Node {
     }
 
     /// Tells the oracle what the gateway has used up, in order.
-    fn note_used(&mut self, uid: Uid, has_more: bool, lent: &mut Lent<'_>) {
+    fn note_used(&mut self, uid: Uid, progress: Progress, lent: &mut Lent<'_>) {
+        let is_waiting = self.links[&uid].session.is_some_and(|session| self.shard.is_waiting(session));
         let link = self.links.get_mut(&uid).expect("the link is there");
         let gateway = link.gateway.as_ref().expect("it has just been used");
         let held = gateway.held_bytes() as u64;
         let used = link.up.use_up(held);
-        link.has_more = has_more;
-        if held == 0 || has_more {
+        link.has_more = progress == Progress::More;
+        link.is_postponed = progress == Progress::Postponed;
+        if held == 0 || link.has_more || link.is_postponed {
             link.partial_since = None;
         } else if !used.is_empty() || link.partial_since.is_none() {
             link.partial_since = Some(lent.now);
@@ -284,7 +319,12 @@ impl Node {
             if let Verdict::Breach(code) = lent.oracle.judge(uid, &said) {
                 panic!("connection {uid}: {said:?} is {code}, but was taken in");
             }
+            // It did not wait, so what was said before it stands.
+            lent.oracle.note_standing(uid);
             lent.oracle.execute(uid, &said);
+        }
+        if !is_waiting {
+            lent.oracle.note_standing(uid);
         }
     }
 
@@ -299,7 +339,10 @@ impl Node {
                     return;
                 }
                 Verdict::Perhaps(expected) if expected == code => return,
-                _ => lent.oracle.execute(uid, &said),
+                _ => {
+                    lent.oracle.note_standing(uid);
+                    lent.oracle.execute(uid, &said);
+                }
             }
         }
         panic!("connection {uid}: closed with {code}, but nothing that it said was wrong");
@@ -310,6 +353,7 @@ impl Node {
         lent.oracle.end(uid, End::Closed(closing.code));
         let link = self.links.get_mut(&uid).expect("the link is there");
         link.is_parting = true;
+        link.is_postponed = false;
         link.has_more = false;
         link.tail.extend(closing.parting.into_iter().flatten());
         assert_eq!(link.tail.is_empty(), link.session.is_some(), "what a session is told goes through its queue");
@@ -463,9 +507,10 @@ impl Node {
     /// Whether nothing moves any more.
     pub(crate) fn is_quiet(&self) -> bool {
         self.links.values().all(|link| {
-            let is_read = link.up.readable() == 0 && !link.has_more && !link.up.is_at_end();
+            let is_read = link.up.backlog() == 0 && !link.has_more && !link.up.is_at_end();
             let is_sent = link.tail.is_empty() && link.session.is_none_or(|session| self.shard.is_flushed(session));
-            is_read && is_sent && link.down.is_drained() && !link.is_parting
-        })
+            is_read && is_sent && link.down.is_drained() && !link.is_parting && !link.is_postponed
+        }) && !self.has_mail()
+            && !self.shard.has_resumed()
     }
 }

@@ -20,6 +20,7 @@ use crate::interest::{Lane, Message, Newest, Subscription};
 use crate::link::Written;
 use crate::requests::Requests;
 use crate::said::{Said, Target, Uid, Wish};
+use crate::transit::Transit;
 use fanwire_core::Time;
 use fanwire_wire::frame::{AckLevel, Policy, Scope, Start};
 use fanwire_wire::{Code, Limits};
@@ -61,6 +62,8 @@ pub(crate) enum Verdict {
 
 /// One connection: what the broker has taken in of it, and what it has got.
 pub(crate) struct Connection {
+    /// The index of its node.
+    pub(crate) home: usize,
     pub(crate) stage: Stage,
     pub(crate) end: Option<End>,
     /// What was queued may be gone: cut, or closed for its slowness. Nothing has to arrive any more.
@@ -102,8 +105,9 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    const fn new() -> Self {
+    const fn new(home: usize) -> Self {
         Connection {
+            home,
             stage: Stage::Preface,
             end: None,
             is_lost: false,
@@ -155,6 +159,19 @@ pub(crate) struct Totals {
     pub(crate) slow_closed: u64,
     pub(crate) overflowed: u64,
     pub(crate) breaches: u64,
+    /// Deliveries of which the protocol leaves open whether they come.
+    pub(crate) optional: u64,
+    /// Of the mail between nodes.
+    pub(crate) mailed: u64,
+    pub(crate) pieces: u64,
+    pub(crate) postponed: u64,
+    pub(crate) jams: u64,
+    pub(crate) returned: u64,
+    /// Who saw SUBSCRIBED told somebody, who published, and it came.
+    pub(crate) witnessed: u64,
+    /// The same while a node stood still; and those that had to wait for it.
+    pub(crate) witnessed_beside: u64,
+    pub(crate) held_up: u64,
 }
 
 pub(crate) struct Oracle {
@@ -163,6 +180,15 @@ pub(crate) struct Oracle {
     pub(crate) is_total_tight: bool,
     pub(crate) now: Time,
     pub(crate) turn: u64,
+    /// Counts what is taken in: orders it across nodes.
+    pub(crate) moment: u64,
+    /// The one at which nothing was under way the last time.
+    pub(crate) rested_at: u64,
+    /// The last one at which the mail from one node to another took nothing more.
+    pub(crate) full_at: Option<u64>,
+    /// Picks of groups that came back so far, on all nodes.
+    pub(crate) returned: u64,
+    pub(crate) transit: Transit,
     pub(crate) connections: Vec<Connection>,
     /// Those that have not ended.
     pub(crate) alive: BTreeSet<Uid>,
@@ -177,13 +203,18 @@ pub(crate) struct Oracle {
 }
 
 impl Oracle {
-    pub(crate) fn new(limits: Limits, is_open: bool, is_total_tight: bool) -> Self {
+    pub(crate) fn new(limits: Limits, is_open: bool, is_total_tight: bool, nodes: usize) -> Self {
         Oracle {
             limits,
             is_open,
             is_total_tight,
             now: Time::default(),
             turn: 0,
+            moment: 0,
+            rested_at: 0,
+            full_at: None,
+            returned: 0,
+            transit: Transit::new(nodes),
             connections: Vec::new(),
             alive: BTreeSet::new(),
             subscriptions: Vec::new(),
@@ -197,11 +228,16 @@ impl Oracle {
         }
     }
 
+    /// Whether there are several nodes, which loosens what depends on one doing everything at once.
+    pub(crate) const fn is_spread(&self) -> bool {
+        self.transit.nodes() > 1
+    }
+
     /// A client has connected.
-    pub(crate) fn open(&mut self) -> Uid {
+    pub(crate) fn open(&mut self, home: usize) -> Uid {
         self.totals.connections += 1;
         let uid = self.connections.len() as Uid;
-        self.connections.push(Connection::new());
+        self.connections.push(Connection::new(home));
         self.alive.insert(uid);
         uid
     }
@@ -254,6 +290,7 @@ impl Oracle {
 
     /// The broker has taken this in, and it was no breach.
     pub(crate) fn execute(&mut self, uid: Uid, said: &Said) {
+        self.moment += 1;
         match said {
             Said::Preface => self.connection(uid).stage = Stage::Hello,
             Said::Hello { keep_alive_ms, .. } => {
@@ -333,6 +370,7 @@ impl Oracle {
         }
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("what has no faults is text");
         let index = self.subscriptions.len();
+        let since = self.moment;
         self.subscriptions.push(Subscription {
             connection: uid,
             number: wish.subscription,
@@ -344,6 +382,9 @@ impl Oracle {
             no_echo: wish.no_echo,
             account: self.accounts.open(),
             topic_id: 0,
+            since,
+            stands_since: wish.group.is_empty().then_some(since),
+            ended: None,
         });
         self.groups.changes += 1;
         let now = self.now;
@@ -352,6 +393,11 @@ impl Oracle {
         connection.wants_freshness |= matches!(wish.policy, Policy::Conflate | Policy::DropOldest);
         connection.subscriptions.insert(wish.subscription, index);
         connection.promises.push_back(Promise::Subscribed { subscription: index });
+        if wish.group.is_empty() {
+            self.reconsider_landing(uid, index);
+        } else {
+            self.note_member(index);
+        }
     }
 
     fn subscribe_faults(&self, uid: Uid, wish: &Wish) -> Vec<Code> {
@@ -380,7 +426,13 @@ impl Oracle {
         self.groups.changes += 1;
         self.connection(uid).changed_at = self.now;
         match self.connection(uid).subscriptions.remove(&number) {
-            Some(index) => self.connection(uid).promises.push_back(Promise::Unsubscribed { subscription: index }),
+            Some(index) => {
+                self.connection(uid).promises.push_back(Promise::Unsubscribed { subscription: index });
+                self.note_over(index);
+                if self.subscriptions[index].group.is_none() {
+                    self.reconsider_landing(uid, index);
+                }
+            }
             None => self.refuse(uid, Scope::Subscription, &[Code::UnknownSubscription], u64::from(number)),
         }
     }
@@ -397,6 +449,11 @@ impl Oracle {
         connection.ended_turn = turn;
         self.alive.remove(&uid);
         self.groups.changes += 1;
+        self.moment += 1;
+        self.forgo_landing(uid);
+        for index in self.connections[uid as usize].subscriptions.values().copied().collect::<Vec<_>>() {
+            self.note_over(index);
+        }
         match end {
             End::Closed(Code::SlowConsumer) => self.totals.slow_closed += 1,
             End::Closed(Code::QueueOverflow) => self.totals.overflowed += 1,

@@ -1,7 +1,9 @@
 //! Requests: each to one responder, each with one end, and the first of what may end it wins.
 
+use crate::interest::Subscription;
 use crate::oracle::{Oracle, SubscriptionIndex};
 use crate::said::{Body, Uid};
+use crate::transit::Moving;
 use crate::{grammar, oracle::Connection};
 use fanwire_core::Time;
 use fanwire_wire::Code;
@@ -20,6 +22,8 @@ pub(crate) struct Request {
     deadline: Time,
     deadline_ms: u32,
     turn: u64,
+    /// The moment at which it was taken in.
+    moment: u64,
     /// Who may answer it.
     responders: Vec<SubscriptionIndex>,
     /// Whether one of them had an empty queue when the turn began.
@@ -32,6 +36,8 @@ pub(crate) struct Request {
     called: Option<Uid>,
     /// What was answered, and when, in the order in which the broker took it in.
     replies: Vec<(Body, Time)>,
+    /// The first answer came to the requester's node before the deadline.
+    is_answered_there: bool,
 }
 
 #[derive(Default)]
@@ -67,12 +73,14 @@ impl Oracle {
             deadline: self.now + Duration::from_millis(deadline_ms.into()),
             deadline_ms,
             turn: self.turn,
+            moment: self.moment,
             is_sure: responders.iter().any(is_clear),
             responders,
             may_be_too_many: in_flight_at_most >= self.limits.requests_max as usize,
             faults,
             called: None,
             replies: Vec::new(),
+            is_answered_there: false,
         };
         let index = self.requests.list.len();
         self.requests.list.push(request);
@@ -88,8 +96,9 @@ impl Oracle {
         let Some(subscription) = self.connection(uid).standing.get(&call.subscription).copied() else {
             panic!("connection {uid}: a call for subscription {}, which does not stand", call.subscription);
         };
+        let may_be_called = self.may_be_called(&self.requests.list[index], subscription);
         let request = &mut self.requests.list[index];
-        assert!(request.responders.contains(&subscription), "connection {uid}: {identity:?} is not for this responder");
+        assert!(may_be_called, "connection {uid}: {identity:?} is not for this responder");
         assert!(request.called.is_none(), "connection {uid}: {identity:?} was put to {:?} already", request.called);
         assert!(request.faults.is_empty(), "connection {uid}: {identity:?} is to be refused: {:?}", request.faults);
         assert_eq!(call.topic, request.topic, "connection {uid}: the topic of {identity:?}");
@@ -104,12 +113,39 @@ impl Oracle {
         assert_eq!(call.handle, connection.calls.len() as u64, "connection {uid}: handles are counted from 1");
     }
 
+    /// On one node, who responded when it was asked; on several, who did at any time since.
+    fn may_be_called(&self, request: &Request, index: SubscriptionIndex) -> bool {
+        request.responders.contains(&index) || (self.is_spread() && self.responds(request, index, request.moment))
+    }
+
+    /// Whether a subscription is of a responder for a request, and was at some time since.
+    fn responds(&self, request: &Request, index: SubscriptionIndex, since: u64) -> bool {
+        let Subscription { responder, ended, ref filter, .. } = self.subscriptions[index];
+        let is_there = responder && ended.is_none_or(|ended| ended > since);
+        is_there && std::str::from_utf8(&request.topic).is_ok_and(|name| grammar::matches(filter, name))
+    }
+
     /// A reply was taken in, late or not.
     pub(crate) fn reply(&mut self, uid: Uid, handle: u64, body: &Body) {
         let now = self.now;
         let index = self.connection(uid).calls[handle as usize - 1];
         self.totals.replies += 1;
         self.requests.list[index].replies.push((*body, now));
+        let requester = self.requests.list[index].requester;
+        let (from, to) = (self.connections[uid as usize].home, self.connections[requester as usize].home);
+        match self.requests.list[index].replies.len() {
+            1 if from == to => self.note_answer_came(index),
+            1 => self.transit.send(from, to, Moving::Answer(index)),
+            _ => {}
+        }
+    }
+
+    /// The first answer to a request is where it was asked.
+    pub(crate) fn note_answer_came(&mut self, index: usize) {
+        let now = self.now;
+        let request = &mut self.requests.list[index];
+        let is_in_time = request.replies.first().is_some_and(|(_, at)| *at < request.deadline);
+        request.is_answered_there = is_in_time && now < request.deadline;
     }
 
     pub(crate) fn observe_response(&mut self, uid: Uid, response: &Response<'_>) {
@@ -144,11 +180,15 @@ impl Oracle {
         };
         let was_answered = request.replies.first().is_some_and(|(_, at)| *at < request.deadline);
         if was_answered {
-            return false;
+            // The way back takes its time between nodes: the deadline may be there first.
+            return code == Code::DeadlineExceeded && !request.is_answered_there && self.now >= request.deadline;
         }
         match code {
             Code::TooManyRequests => request.may_be_too_many,
             Code::DeadlineExceeded => request.faults.is_empty() && self.now >= request.deadline,
+            Code::NoResponders | Code::RespondersBusy | Code::ResponderGone if self.is_spread() => {
+                request.faults.is_empty() && self.may_fail_on_its_way(request, code)
+            }
             // Who closes in this turn may have been picked no more; whoever ended later was there to be picked.
             Code::NoResponders => {
                 let is_going = |index| owner(index).is_lost && owner(index).ended_turn == request.turn;
@@ -160,6 +200,33 @@ impl Oracle {
                 None => request.responders.iter().any(|index| owner(index).end.is_some()),
             },
             code => request.faults.contains(&code),
+        }
+    }
+
+    /// Between nodes a request meets whoever responds where and when it comes there. Who was told SUBSCRIBED before it
+    /// was asked, and is still there, was there to be met.
+    fn may_fail_on_its_way(&self, request: &Request, code: Code) -> bool {
+        let owner = |index: &SubscriptionIndex| &self.connections[self.subscriptions[*index].connection as usize];
+        let all = 0..self.subscriptions.len();
+        let perhaps: Vec<_> = all.filter(|index| self.responds(request, *index, request.moment)).collect();
+        let is_steady = |index: &&SubscriptionIndex| {
+            let Subscription { stands_since, ended, .. } = self.subscriptions[**index];
+            ended.is_none() && stands_since.is_some_and(|since| since < request.moment)
+        };
+        let mut steady = perhaps.iter().filter(is_steady);
+        match code {
+            Code::NoResponders => steady.next().is_none(),
+            Code::RespondersBusy => {
+                // The way to a responder may be full as well; and that one is gone may not be known everywhere yet.
+                let was_full = self.full_at.is_some_and(|at| at >= request.moment);
+                let lately = self.rested_at.min(request.moment);
+                let has_responders = (0..self.subscriptions.len()).any(|index| self.responds(request, index, lately));
+                has_responders && (was_full || steady.all(|index| owner(index).was_loaded))
+            }
+            _ => match request.called {
+                Some(uid) => self.connections[uid as usize].end.is_some(),
+                None => perhaps.iter().any(|index| owner(index).end.is_some()),
+            },
         }
     }
 

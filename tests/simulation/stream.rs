@@ -152,10 +152,12 @@ impl Oracle {
         let expected = lane.expected.pop_front().expect("it was found above");
         lane.last = serial;
         self.check_standing(uid, &expected);
-        assert_eq!(by_id, expected.by_id, "connection {uid}: {identity:?} comes by id iff an exact filter matches");
+        let is_addressed = by_id == expected.by_id || expected.is_vague;
+        assert!(is_addressed, "connection {uid}: {identity:?} comes by id iff an exact filter matches");
         self.totals.delivered += 1;
         let account = self.accounts.get_mut(expected.account);
         account.delivered += 1;
+        account.optional -= u64::from(expected.is_optional);
         let (told, all) = (account.told(), account.expected);
         assert!(told <= all, "connection {uid}: {told} accounted for of {all} messages");
         self.check_rate(uid, topic, &expected, written);
@@ -171,7 +173,11 @@ impl Oracle {
 
     /// An older message will not come any more: its GAP has to have come before.
     fn note_skipped(&mut self, uid: Uid, author: Uid, skipped: Expected) {
-        let Expected { serial, account, policy, is_sure, .. } = skipped;
+        let Expected { serial, account, policy, is_sure, is_optional, is_vague, .. } = skipped;
+        if is_optional {
+            return;
+        }
+        let policy = if is_vague { Policy::DropOldest } else { policy };
         assert!(policy != Policy::Disconnect, "connection {uid}: {author}'s {serial} is missing without an end");
         assert!(!is_sure, "connection {uid}: {author}'s {serial} is missing, but nothing waited before it");
         let account = self.accounts.get_mut(account);
@@ -187,7 +193,7 @@ impl Oracle {
     /// next, so only the time between two writes to a ready socket is looked at; and what is held when the client's
     /// subscriptions change is sent at once.
     fn check_rate(&mut self, uid: Uid, topic: TopicIndex, expected: &Expected, written: Written) {
-        if expected.max_rate_hz == 0 {
+        if expected.max_rate_hz == 0 || expected.is_vague {
             self.connection(uid).paced.remove(&topic);
             return;
         }

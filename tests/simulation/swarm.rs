@@ -52,7 +52,7 @@ const ACTIONS: [(Action, u64, u64); 21] = [
     (Action::Reply, 40, 300),
     (Action::ReplyLate, 4, 500),
     (Action::Ping, 5, 500),
-    (Action::FloodPings, 2, 850),
+    (Action::FloodPings, 3, 700),
     (Action::StopReading, 30, 300),
     (Action::StopSending, 6, 500),
     (Action::Leave, 3, 500),
@@ -66,6 +66,9 @@ pub(crate) struct Swarm {
     pub(crate) core: Settings,
     pub(crate) gateway: fanwire_gateway::Settings,
     pub(crate) nodes: u64,
+    /// Now and then this node takes no turns for long.
+    pub(crate) stands_still: bool,
+    pub(crate) still_node: u64,
     pub(crate) clients: u64,
     pub(crate) names: Names,
     weights: Vec<(Action, u64)>,
@@ -98,10 +101,13 @@ impl Swarm {
         let is_total_tight = random.chance(300);
         let total = if is_total_tight { u64::from(limits.queue_bytes_max) * 5 / 4 } else { 1 << 30 };
         let is_open = random.chance(700);
+        let nodes = *random.pick(&[1, 1, 1, 1, 2, 2, 3, 4, 5, 6, 7, 8]);
+        let stands_still = nodes > 2 && random.chance(300);
         Swarm {
             core: Settings {
                 limits,
                 queue_bytes_total_max: total,
+                mailbox_bytes_max: *random.pick(&[200, 2_000, 20_000, 300_000, 4 << 20, 4 << 20]),
                 topics_cached_max: *random.pick(&[0, 1, 8, 64, 4_096]),
                 seed: random.next(),
                 ..Settings::default()
@@ -117,9 +123,11 @@ impl Swarm {
                 handshake_time_max: Duration::from_secs(2),
                 frame_time_max: Duration::from_secs(3),
             },
-            nodes: 1,
-            clients: random.between(2, 10),
-            names: Names::draw(random),
+            nodes,
+            stands_still,
+            still_node: random.below(nodes),
+            clients: random.between(2, 10).max(nodes),
+            names: Names::draw(random, stands_still),
             weights: draw_weights(random),
             payload_bytes_max: *random.pick(&[8, 200, 7_800, 7_800]),
             is_bulky: random.chance(500),
@@ -127,7 +135,7 @@ impl Swarm {
             floods_left: 2,
             actions_max: *random.pick(&[1, 3, 15]),
             policies: draw_policies(random),
-            slow_per_mille: *random.pick(&[0, 200, 500, 1_000]),
+            slow_per_mille: *random.pick(&[0, 300, 700, 1_000]),
             read_bytes_max: *random.pick(&[1, 30, 4_096, 65_536, 65_536, 65_536]),
             step_us_max: *random.pick(&[500, 5_000, 50_000, 400_000]),
             keep_alive_per_mille: *random.pick(&[0, 300]),

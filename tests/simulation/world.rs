@@ -1,25 +1,28 @@
 //! The world: nodes, clients and a clock, moved step by step from one seed.
 //!
 //! ```text
-//!  step:  time passes --> clients say things --> networks let some through --> a turn of each node --> clients read
+//!  step:  time passes --> clients say things --> networks let some through --> turns of nodes --> clients read
 //!  run:   steps, rest, steps, rest, steps, rest, everybody leaves
 //! ```
 //!
-//! A client belongs to a node and stays there. Nodes share nothing but the clock: what shards have for each other is
-//! to be carried between the turns of a step.
+//! A client belongs to a node and stays there. Nodes share the clock, the table of who wants what, and mailboxes. Where
+//! there are several, they take their turns in any order, some more often than others, and one may stand still for
+//! long.
 
 use crate::client::Client;
 use crate::node::{Lent, Node};
 use crate::oracle::{Oracle, Totals};
+use crate::post::Post;
 use crate::random::Random;
 use crate::said::{Body, Uid};
 use crate::swarm::Swarm;
 use crate::trace::Trace;
-use fanwire_core::{Counters, Time};
+use crate::witness::Witnesses;
+use fanwire_core::{Counters, Seat, Time};
 use fanwire_wire::frame::{Frame, split_frame};
 use fanwire_wire::limits::DELIVERY_BYTES_EXTRA;
 use fanwire_wire::preface::PREFACE_BYTES;
-use fanwire_wire::{Direction, ServerPreface, decode};
+use fanwire_wire::{Direction, Limits, ServerPreface, decode};
 use std::fmt;
 use std::time::Duration;
 
@@ -27,15 +30,21 @@ use std::time::Duration;
 const RESTS: u64 = 3;
 /// Turns in which a run has to come to rest; each carries every connection as far as it goes.
 const RESTING_TURNS_MAX: u32 = 50_000;
+/// What a note between nodes takes besides the message in it.
+const NOTE_BYTES_MAX: u64 = 512;
 
 pub(crate) struct World<'a> {
-    random: Random,
-    swarm: Swarm,
-    now: Time,
-    nodes: Vec<Node>,
-    clients: Vec<Client>,
-    oracle: Oracle,
-    trace: &'a mut Trace,
+    pub(crate) random: Random,
+    pub(crate) swarm: Swarm,
+    pub(crate) now: Time,
+    pub(crate) nodes: Vec<Node>,
+    post: Post,
+    /// The node that takes no turns.
+    pub(crate) stands_still: Option<usize>,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) witnesses: Witnesses,
+    pub(crate) oracle: Oracle,
+    pub(crate) trace: &'a mut Trace,
 }
 
 /// Runs one seed to its end.
@@ -45,6 +54,8 @@ pub(crate) fn run(seed: u64, steps: u64, trace: &mut Trace) -> Totals {
         for _ in 0..steps / RESTS {
             world.step();
         }
+        world.check_beside();
+        world.stands_still = None;
         world.rest();
     }
     world.part();
@@ -57,20 +68,36 @@ impl<'a> World<'a> {
         let swarm = Swarm::draw(&mut random);
         let now = Time::from_micros(random.below(1 << 40));
         trace.note(format_args!("seed {seed}: {:?} {:?}", swarm.core, swarm.weights()));
-        let nodes = (0..swarm.nodes).map(|_| Node::new(&swarm, now)).collect();
+        let seats = Seat::row(swarm.nodes as usize);
+        let nodes: Vec<Node> = seats.into_iter().map(|seat| Node::new(&swarm, seat, now)).collect();
         let clients = (0..swarm.clients).map(|index| {
             let home = (index % swarm.nodes) as usize;
-            Client::new(home, Random::new(random.next()))
+            Client::new(home, false, Random::new(random.next()))
         });
-        let clients = clients.collect();
-        let oracle = Oracle::new(swarm.core.limits, swarm.gateway.credentials.is_open(), swarm.is_total_tight);
-        World { random, swarm, now, nodes, clients, oracle, trace }
+        let mut clients: Vec<Client> = clients.collect();
+        let mut witnesses = Witnesses::default();
+        for home in (0..nodes.len()).filter(|_| nodes.len() > 1) {
+            witnesses.clients.push(clients.len());
+            clients.push(Client::new(home, true, Random::new(random.next())));
+        }
+        let post = Post::draw(&mut random, nodes.len());
+        let is_open = swarm.gateway.credentials.is_open();
+        let oracle = Oracle::new(swarm.core.limits, is_open, swarm.is_total_tight, nodes.len());
+        World { random, swarm, now, nodes, post, stands_still: None, clients, witnesses, oracle, trace }
     }
 
     fn step(&mut self) {
         self.pass_time();
         for index in 0..self.clients.len() {
             self.act(index);
+        }
+        if self.nodes.len() > 1 {
+            self.call_witnesses();
+            self.draw_standstill();
+            if self.random.chance(20) {
+                let steps = self.random.size(100);
+                self.post.hold_one(&mut self.random, steps);
+            }
         }
         self.turn(false);
     }
@@ -93,7 +120,7 @@ impl<'a> World<'a> {
         let node = &mut nodes[client.home];
         let Some(visit) = &mut client.visit else {
             if *now >= client.away_until {
-                let uid = oracle.open();
+                let uid = oracle.open(client.home);
                 trace.note(format_args!("{} client {index} opens connection {uid}", now.as_micros()));
                 let ways = client.connect(uid, swarm);
                 node.accept(uid, ways, *now);
@@ -113,27 +140,61 @@ impl<'a> World<'a> {
         client.away_until = self.now + Duration::from_micros(client.random.size(self.swarm.step_us_max * 10));
     }
 
-    /// A turn of every node, then everybody reads.
-    fn turn(&mut self, is_resting: bool) {
+    /// Turns of the nodes, then everybody reads.
+    pub(crate) fn turn(&mut self, is_resting: bool) {
         if is_resting {
             let links = self.nodes.iter_mut().flat_map(|node| node.links.values_mut());
             links.for_each(|link| link.up.release(u64::MAX >> 1));
         }
         self.oracle.now = self.now;
         self.oracle.turn += 1;
-        for node in &mut self.nodes {
-            node.turn(&mut Lent {
+        self.post.step += 1;
+        for node in self.draw_turns(is_resting) {
+            let mut lent = Lent {
                 now: self.now,
                 random: &mut self.random,
                 swarm: &self.swarm,
                 oracle: &mut self.oracle,
                 trace: self.trace,
                 is_resting,
-            });
+            };
+            self.nodes[node].turn(&mut self.post, &mut lent);
         }
+        self.check_mail_bytes();
         for index in 0..self.clients.len() {
             self.read(index);
         }
+    }
+
+    /// Who takes a turn, in which order. One alone takes one; of several, some take none and some take many.
+    fn draw_turns(&mut self, is_resting: bool) -> Vec<usize> {
+        let mut turns = Vec::new();
+        let several = [0, 1, 1, 1, 2, 4];
+        for node in (0..self.nodes.len()).filter(|node| Some(*node) != self.stands_still) {
+            let count = if is_resting || self.nodes.len() == 1 { 1 } else { *self.random.pick(&several) };
+            turns.extend(std::iter::repeat_n(node, count));
+        }
+        if self.nodes.len() > 1 {
+            self.random.shuffle(&mut turns);
+        }
+        turns
+    }
+
+    /// What is under way between nodes is bounded, whoever stands still: what is taken from clients on each way, once
+    /// as it is and once for each group that it may have been for; and notes without a message, a few for each of a
+    /// client's subscriptions and requests.
+    fn check_mail_bytes(&mut self) {
+        let count = self.nodes.len();
+        let mut bytes: u64 = self.nodes.iter_mut().map(Node::mail_bytes).sum();
+        for (from, to) in (0..count * count).map(|pair| (pair / count, pair % count)) {
+            bytes += self.post.bytes(from, to);
+        }
+        let Limits { frame_bytes_max, subscriptions_max, requests_max, .. } = self.swarm.core.limits;
+        let ways = (count * (count - 1)) as u64;
+        let on_one_way = self.swarm.core.mailbox_bytes_max + u64::from(frame_bytes_max) + NOTE_BYTES_MAX;
+        let notes = self.oracle.connections.len() as u64 * u64::from(subscriptions_max + requests_max) * 2;
+        let bound = ways * on_one_way * (1 + self.oracle.group_count()) + notes * NOTE_BYTES_MAX;
+        assert!(bytes <= bound, "{bytes} bytes are under way between nodes, allowed are {bound}");
     }
 
     fn read(&mut self, index: usize) {
@@ -156,6 +217,7 @@ impl<'a> World<'a> {
         let uid = visit.uid;
         let received = std::mem::take(&mut visit.received);
         let mut rest = &received[..];
+        let mut heard = Vec::new();
         if !visit.has_preface {
             match ServerPreface::decode(rest).expect("the broker's preface is one") {
                 Some(preface) => take_preface(preface, uid, &mut self.oracle),
@@ -174,8 +236,14 @@ impl<'a> World<'a> {
             self.oracle.observe(uid, &frame, link.down.written_at(visit.received_offset));
             visit.hear(&frame, &mut link.up, random, &self.swarm);
             rest = &rest[size..];
+            if visit.is_witness {
+                heard.push(frame);
+            }
         }
         visit.received = rest.to_vec();
+        for frame in heard {
+            self.testify(uid, &frame);
+        }
     }
 
     fn notice_end(&mut self, index: usize) {
@@ -200,9 +268,16 @@ impl<'a> World<'a> {
                 link.down.widen();
             }
         }
+        let mut quiet_turns = 0;
         for _ in 0..RESTING_TURNS_MAX {
+            let posted = self.post.posted();
             self.turn(true);
-            if self.nodes.iter().all(Node::is_quiet) {
+            let is_posting = self.post.posted() > posted || !self.post.is_empty();
+            let is_quiet = !is_posting && self.nodes.iter().all(Node::is_quiet);
+            quiet_turns = if is_quiet { quiet_turns + 1 } else { 0 };
+            // That the last letter was read is noted in the turn after, and may be what others waited for.
+            if quiet_turns == 2 {
+                quiet_turns = 0;
                 match self.nodes.iter().filter_map(|node| node.shard.next_deadline()).min() {
                     Some(deadline) => self.now = deadline.max(self.now),
                     None => return self.settle(),
@@ -215,14 +290,28 @@ impl<'a> World<'a> {
 
     fn settle(&mut self) {
         self.oracle.settle();
+        self.settle_witnesses();
         for node in &self.nodes {
-            assert!(node.shard.is_at_rest(), "nobody waits for anything, but the shard does");
-            assert_eq!(node.shard.queue_bytes_total(), 0);
+            let (full, has_resumed) = (node.shard.awaited_lanes(), node.shard.has_resumed());
+            let queued = node.shard.queue_bytes_total();
+            let is_at_rest = node.shard.is_at_rest() && queued == 0;
+            assert!(
+                is_at_rest,
+                "nobody waits for anything, but node {} does: {full:b}, {has_resumed}, {queued}",
+                node.number
+            );
         }
         let sum = |of: fn(&Counters) -> u64| self.nodes.iter().map(|node| of(node.shard.counters())).sum::<u64>();
         let Totals { published, refused, .. } = self.oracle.totals;
         assert_eq!(sum(|counters| counters.messages_in), published, "what was admitted is what was fine");
         assert_eq!(sum(|counters| counters.refused), refused, "every refusal is counted");
+        let mailed = sum(|counters| counters.mailed_in);
+        assert_eq!(mailed, sum(|counters| counters.mailed_out), "what was mailed came in");
+        let totals = &mut self.oracle.totals;
+        totals.mailed = mailed;
+        totals.postponed = sum(|counters| counters.postponed);
+        totals.jams = sum(|counters| counters.jams);
+        totals.returned = sum(|counters| counters.returned);
     }
 
     /// Everybody leaves, each in a way of their own, and nothing may remain.
@@ -242,11 +331,13 @@ impl<'a> World<'a> {
         }
         for _ in 0..RESTING_TURNS_MAX {
             self.turn(true);
-            if self.nodes.iter().all(|node| node.links.is_empty()) {
+            let is_gone = |node: &Node| node.links.is_empty() && !node.has_mail();
+            if self.nodes.iter().all(is_gone) && self.post.is_empty() {
                 break;
             }
         }
-        // What was let go last is only counted at the end of a turn.
+        // What was let go last is only counted at the end of a turn, and what was read last is only noted in the next.
+        self.turn(true);
         self.turn(true);
         for node in &self.nodes {
             assert_eq!(node.shard.session_count(), 0, "nobody is left");

@@ -4,7 +4,8 @@
 
 use fanwire_core::command::Subscribe;
 use fanwire_core::{
-    Address, Command, Delivery, Encoding, EncodingId, Event, SessionId, Settings, Shard, Slices, Target, Time,
+    Address, Command, Delivery, Encoding, EncodingId, Envelope, Event, Seat, SessionId, Settings, Shard, Slices,
+    Target, Time,
 };
 use fanwire_wire::frame::{AckLevel, Policy, Start};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -220,4 +221,51 @@ fn a_request_and_its_reply() {
     }
     assert_eq!(ALLOCATIONS.get() - before, 0);
     assert_eq!(scene.shard.counters().requests_failed, 0);
+}
+
+/// Two shards: everybody but the publisher, or the group's home, is on the other one.
+#[test]
+fn a_message_to_another_shard() {
+    let grouped = Subscribe { group: b"workers", ..wish(b"room/1") };
+    for wish in [wish(b"room/1"), wish(b"room/#"), grouped] {
+        let settings = Settings::default();
+        let mut shards = Seat::row(2)
+            .into_iter()
+            .map(|seat| Shard::seated(settings, vec![Box::new(Plain)], seat, Time::default()))
+            .collect::<Vec<_>>();
+        let publisher = shards[0].open_session(EncodingId(0));
+        for _ in 0..SUBSCRIBERS {
+            let session = shards[1].open_session(EncodingId(0));
+            shards[1].handle(session, &Command::Subscribe(wish)).unwrap();
+        }
+        let (mut mail, mut dirty) = (Envelope::default(), Vec::new());
+        let mut turn = |shards: &mut Vec<Shard>| {
+            for shard in shards.iter_mut() {
+                shard.begin_turn(Time::default());
+            }
+            for _ in 0..MESSAGES_PER_TURN {
+                publish(&mut shards[0], publisher, Target::Name(b"room/1"), AckLevel::Routed);
+            }
+            for (from, to) in [(0, 1), (1, 0), (0, 1), (1, 0)] {
+                std::mem::swap(&mut mail, shards[from].mail_to(to));
+                assert!(shards[to].receive_mail(from, &mut mail), "a small turn");
+                mail.clear();
+            }
+            for shard in shards.iter_mut() {
+                shard.finish_turn();
+                shard.take_dirty(&mut dirty);
+                dirty.drain(..).for_each(|session| flush(shard, session));
+            }
+        };
+        for _ in 0..WARM_UP_TURNS {
+            turn(&mut shards);
+        }
+        let before = ALLOCATIONS.get();
+        for _ in 0..COUNTED_TURNS {
+            turn(&mut shards);
+        }
+        let count = ALLOCATIONS.get() - before;
+        assert_eq!(count, 0, "{count} allocations in {} messages", COUNTED_TURNS * MESSAGES_PER_TURN);
+        assert!(shards[0].counters().mailed_out > 0, "it goes by mail");
+    }
 }

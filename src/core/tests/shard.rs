@@ -5,6 +5,8 @@
 
 #[path = "shard/conflation.rs"]
 mod conflation;
+#[path = "shard/exchange.rs"]
+mod exchange;
 #[path = "shard/fan_out.rs"]
 mod fan_out;
 #[path = "shard/governing.rs"]
@@ -17,5 +19,11 @@ mod memory;
 mod overflow;
 #[path = "shard/plain_text.rs"]
 mod plain_text;
+#[path = "shard/remote_groups.rs"]
+mod remote_groups;
+#[path = "shard/remote_requests.rs"]
+mod remote_requests;
+#[path = "shard/row.rs"]
+mod row;
 #[path = "shard/shell.rs"]
 mod shell;

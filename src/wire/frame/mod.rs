@@ -265,6 +265,13 @@ pub fn split_frame(bytes: &[u8], frame_bytes_max: u32) -> Result<Option<(&[u8], 
     Ok(bytes.get(prefix..end).map(|frame| (frame, end)))
 }
 
+/// Bytes of the length prefix of a frame of this length.
+pub(crate) fn prefix_size(length: usize) -> usize {
+    let mut counter = Counter::default();
+    counter.varint(u32::try_from(length).unwrap_or(u32::MAX));
+    counter.0
+}
+
 /// Bytes that a first frame takes, prefix included, once its prefix is there; for whoever has to gather it.
 pub(crate) fn first_frame_size(bytes: &[u8]) -> Option<usize> {
     let (length, prefix) = split_varint(bytes).ok()??;

@@ -1,7 +1,9 @@
 //! The shell around the shard: sockets that take everything or nothing, and a clock that stands still.
 
 use crate::plain_text::{PlainText, lines};
-use fanwire_core::{Closure, Command, EncodingId, SessionId, Settings, Shard, Slices, Target, Time, command};
+use fanwire_core::{
+    Closure, Command, EncodingId, Handled, Seat, SessionId, Settings, Shard, Slices, Target, Time, command,
+};
 use fanwire_wire::frame::{AckLevel, Policy, Start};
 use fanwire_wire::{Code, Limits};
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,8 +48,12 @@ pub(crate) fn long(word: &str, bytes: usize) -> String {
 
 impl Shell {
     pub(crate) fn new(settings: Settings) -> Self {
+        Shell::seated(settings, Seat::row(1).remove(0))
+    }
+
+    pub(crate) fn seated(settings: Settings, seat: Seat) -> Self {
         let now = Time::from_micros(1_000_000);
-        let mut shard = Shard::new(settings, vec![Box::new(PlainText)], now);
+        let mut shard = Shard::seated(settings, vec![Box::new(PlainText)], seat, now);
         shard.begin_turn(now);
         Shell { shard, now, received: BTreeMap::new(), full: BTreeSet::new() }
     }
@@ -69,9 +75,21 @@ impl Shell {
     }
 
     pub(crate) fn publish(&mut self, session: SessionId, topic: &str, payload: &str) {
+        assert_eq!(self.try_publish(session, topic, payload), Handled::Done, "nothing has to wait");
+    }
+
+    pub(crate) fn try_publish(&mut self, session: SessionId, topic: &str, payload: &str) -> Handled {
         let target = Target::Name(topic.as_bytes());
         let (ack, payload) = (AckLevel::None, payload.as_bytes());
-        self.command(session, &Command::Publish { target, ack, headers: b"", payload });
+        let command = Command::Publish { target, ack, headers: b"", payload };
+        self.shard.handle(session, &command).expect("the tests break no protocol")
+    }
+
+    /// Sessions whose postponed command can be said again.
+    pub(crate) fn resumed(&mut self) -> Vec<SessionId> {
+        let mut sessions = Vec::new();
+        self.shard.take_resumed(&mut sessions);
+        sessions
     }
 
     /// From here on a session's socket takes nothing.

@@ -1,0 +1,6 @@
+//! Reactors that really run, with real sockets, in the process of the test: what no single file shows.
+
+mod balance;
+mod handover;
+mod house;
+mod stalled;
