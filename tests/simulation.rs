@@ -2,12 +2,17 @@
 //! what protocol.md promises.
 //!
 //! ```text
-//!  seed --> swarm: limits, clients, what they do and how often
+//!  seed --> swarm: limits, nodes, clients, what they do and how often
 //!             |
-//!           world --step--> clients --link--> node (gateways, shard) --link--> clients
-//!                             |                 |                                |
-//!                             `--- said ------- taken in ------> oracle <---- got'
+//!           world --step--> clients --link--> nodes (gateways, shard) --link--> clients
+//!             |               |              |  ^                               |
+//!             |               |              post (mailboxes: full, slow)       |
+//!             |               `--- said --------- taken in ------> oracle <---- got'
+//!             `--> witnesses: who has seen SUBSCRIBED tells another node's, who publishes at once
 //! ```
+//!
+//! A run has one node or up to eight. One alone is held to everything exactly; what several loosen stands where the
+//! oracle loosens it (`transit`, `groups`, `requests`).
 //!
 //! One seed is one run, whatever the machine. The ordinary tests run 96 of them:
 //!
@@ -150,12 +155,13 @@ fn check_that_much_happened(totals: &[Totals], is_single: bool) {
         returned: sum(|totals| totals.returned),
         witnessed: sum(|totals| totals.witnessed),
         witnessed_beside: sum(|totals| totals.witnessed_beside),
+        stood_still: sum(|totals| totals.stood_still),
         held_up: sum(|totals| totals.held_up),
     };
     println!("{} seeds: {sums:#?}", totals.len());
     if !is_single && totals.len() as u64 >= SEEDS {
         // Some have to wait for a node that stands still though they have nothing to do with it: names share places.
-        assert!(sums.held_up * 10 <= sums.witnessed_beside, "too many wait for a node that stands still");
+        assert!(sums.held_up * 10 <= sums.stood_still, "too many wait for a node that stands still");
         let text = format!("{:?}", Totals { held_up: 1, ..sums });
         assert!(!text.contains(": 0,") && !text.contains(": 0 "), "something never happened: {text}");
     }

@@ -190,7 +190,8 @@ keys! {
          closed; a share is at least queue_bytes_max.";
     "limits" "partial_bytes_total_max" number!(Size, 64 * KIB..=1024 * GIB, limits.partial_bytes_total_max),
         "Bytes of unfinished frames of all connections together. Each reactor has an equal share, past which its\n\
-         largest is closed; a share is at least frame_bytes_max.";
+         largest is closed; a share is at least frame_bytes_max. As many bytes may wait in finished frames that the\n\
+         broker itself holds back; past that it reads no more until they are done.";
     "limits" "mailbox_bytes_total_max" number!(Size, 64 * KIB..=1024 * GIB, limits.mailbox_bytes_total_max),
         "Bytes on their way between reactors, an equal share for each ordered pair, but at least 256KiB and at most\n\
          4MiB. Where a share is used up, connections whose next message would add to it are not read until there is\n\

@@ -29,7 +29,7 @@ pub struct Counters {
     pub mailed_in: u64,
     /// Times that a command had to wait for room on the way to another shard.
     pub postponed: u64,
-    /// Topics whose publishers had to wait because a group's members could not be reached.
+    /// Filters of groups whose publishers had to wait because the members could not be reached.
     pub jams: u64,
     /// Picks that came back from a member that was gone or full.
     pub returned: u64,

@@ -14,8 +14,9 @@
 //!   while all others go on. It is said again when the lane has room.
 //! - What answers mail (picks, returns, joins, answers) goes into any lane, full or not: it was admitted once, and only
 //!   moves on. Handling mail therefore never waits for a lane, and shards never wait for each other in a circle.
-//! - A group whose members all live behind full lanes gets its message all the same, but its topic is marked as jammed
-//!   for everybody: who publishes there is postponed until the lane has room.
+//! - A group whose members all live behind full lanes, or are full there, gets its message all the same, but its filter
+//!   is marked as jammed for everybody: who publishes to what it matches is postponed until the lane has room.
+//! - A request that found nobody does not go on to a shard behind a full lane: whoever could answer there is busy.
 
 use crate::arena::{Key, SessionKey, TopicKey};
 use crate::fanout::Incoming;
@@ -29,6 +30,10 @@ use std::collections::BTreeSet;
 
 /// What a postponed command costs its turn, in bytes: many that wait must not make every turn long.
 const POSTPONED_COST: usize = 128;
+/// What it costs a turn to read one thing of another shard's mail, in bytes, though nobody may want it.
+const READING_COST: usize = 16;
+/// Sessions that left while they waited, and stand in the list of those who do.
+const BLOCKED_WHO_LEFT_MAX: usize = 64;
 
 /// The way to one other shard.
 #[derive(Default)]
@@ -57,8 +62,8 @@ pub(crate) struct Exchange {
     /// Sessions whose command waits for room, the first to wait first.
     blocked: Vec<SessionId>,
     resumed: Vec<SessionId>,
-    /// Lanes that were full, and the places of the topics that could not be passed on for it.
-    jammed: BTreeSet<(u8, u32)>,
+    /// Lanes that are full, and the places of the groups that could not pass messages on for it.
+    jammed: BTreeSet<(u8, Reach)>,
     /// The reader's topics by number.
     mailed: Vec<TopicKey>,
 }
@@ -81,6 +86,11 @@ impl Exchange {
 
     pub(crate) fn is_full(&self, shard: u8) -> bool {
         self.full & (1 << shard) != 0
+    }
+
+    /// Of these lanes, those that take something.
+    pub(crate) fn open_among(&self, lanes: u64) -> u64 {
+        lanes & !self.full
     }
 
     /// The number of a topic in this turn's mail; a new one unless it is known.
@@ -161,6 +171,7 @@ impl Shard {
         let mut topics = std::mem::take(&mut self.exchange.mailed);
         topics.clear();
         let is_done = loop {
+            self.spend(READING_COST);
             match envelope.next() {
                 None => break true,
                 Some(Item::Topic { number }) => {
@@ -262,6 +273,12 @@ impl Shard {
         }
     }
 
+    /// Gives back the memory of envelopes that nothing is in.
+    pub(crate) fn forget_envelopes(&mut self) {
+        let envelopes = self.exchange.lanes.iter_mut().map(|lane| &mut lane.envelope);
+        envelopes.filter(|envelope| envelope.is_empty()).for_each(|envelope| *envelope = Envelope::default());
+    }
+
     /// Whether what a session says has to wait for lanes of a mask, or for a topic to be passed on. It is remembered as
     /// waiting then, and told when to try again.
     pub(crate) fn must_wait(&mut self, session: SessionKey, lanes: u64, topic: Option<Spot>) -> bool {
@@ -270,14 +287,25 @@ impl Shard {
         if is_open {
             return false;
         }
-        let state = &mut self.sessions[session];
-        if state.waiting == Waiting::Nothing {
+        if self.sessions[session].waiting == Waiting::Nothing {
+            self.forget_blocked_who_left();
+            let state = &mut self.sessions[session];
             state.waiting = Waiting::Room;
-            exchange.blocked.push(SessionId { key: session, generation: state.generation });
+            self.exchange.blocked.push(SessionId { key: session, generation: state.generation });
         }
         self.counters.postponed += 1;
         self.spend(POSTPONED_COST);
         true
+    }
+
+    /// A lane may be full for long, while sessions come, wait for it and leave. Walking over them only when they may
+    /// be as many as those who are here costs each one little.
+    fn forget_blocked_who_left(&mut self) {
+        let Shard { exchange, sessions, .. } = self;
+        if exchange.blocked.len() > BLOCKED_WHO_LEFT_MAX + sessions.len() {
+            let is_here = |id: &SessionId| sessions.get(id.key).is_some_and(|state| state.generation == id.generation);
+            exchange.blocked.retain(is_here);
+        }
     }
 
     /// Everybody who waits for room may try again; who finds none waits on, behind the others.
@@ -285,6 +313,7 @@ impl Shard {
         for session in self.exchange.blocked.drain(..) {
             if let Some(state) = self.sessions.get_mut(session.key)
                 && state.generation == session.generation
+                && state.waiting == Waiting::Room
             {
                 state.waiting = Waiting::Nothing;
                 self.exchange.resumed.push(session);
@@ -300,22 +329,22 @@ impl Shard {
         }
     }
 
-    /// The members of a group are behind a full lane: nothing more may come for this topic until it has room.
-    pub(crate) fn jam(&mut self, topic: &str, lane: u8) {
-        let spot = self.topics.spot_of(topic.as_bytes());
+    /// The members of a group are behind a full lane: nothing more may come for it until that has room. It is the
+    /// group's filter that is jammed, and not the topic: one that has a wildcard matches any number of topics.
+    pub(crate) fn jam(&mut self, reach: Reach, lane: u8) {
         let Exchange { seat, jammed, .. } = &mut self.exchange;
-        let place = seat.jam_place(spot);
+        let place = seat.jam_place(reach);
         if jammed.insert((lane, place)) {
             seat.jam(place);
             self.counters.jams += 1;
         }
     }
 
-    /// A lane has room again: the topics that only it has jammed may be published to, and everybody is told.
+    /// A lane has room again: what only it has jammed may be published to, and everybody is told.
     fn clear_jams(&mut self, lane: u8) {
         let Exchange { seat, jammed, .. } = &mut self.exchange;
-        let is_over = |(behind, _): &(u8, u32)| *behind == lane;
-        let cleared: Vec<u32> = jammed.extract_if(.., is_over).map(|(_, place)| place).collect();
+        let is_over = |(behind, _): &(u8, Reach)| *behind == lane;
+        let cleared: Vec<Reach> = jammed.extract_if(.., is_over).map(|(_, place)| place).collect();
         if cleared.is_empty() {
             return;
         }
@@ -326,7 +355,10 @@ impl Shard {
         }
         let (own, count) = (seat.number(), seat.count() as u8);
         for to in (0..count).filter(|to| *to != own) {
-            self.tell(to, Note::Unjammed, Parcel::default());
+            // What was not posted yet is read after this: once is enough, however long its reader stands still.
+            if !self.exchange.lanes[usize::from(to)].envelope.says_unjammed {
+                self.tell(to, Note::Unjammed, Parcel::default());
+            }
         }
     }
 

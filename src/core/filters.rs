@@ -24,7 +24,7 @@ use std::hash::BuildHasher;
 const GENERATIONS: usize = 256;
 
 /// Which generation a name's first level belongs to; a topic computes it once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct FirstLevel(u8);
 
 impl FirstLevel {

@@ -277,15 +277,17 @@ impl Shard {
 
     fn deliver_to_group(&mut self, group: GroupKey, publisher: Publisher, parcel: Parcel<'_>) {
         let errand = Errand::Message(publisher);
-        match self.pick(group, &errand, parcel.bytes() as u32) {
-            Pick::Member(member) => self.send_pick(group, member, errand, false, parcel),
-            Pick::Behind(member) => {
-                self.jam(parcel.topic, self.groups.member(member).shard);
-                self.send_pick(group, member, errand, false, parcel);
-            }
-            Pick::Full(member) => self.send_pick(group, member, errand, true, parcel),
-            Pick::Nobody => {}
+        let (member, has_room) = match self.pick(group, &errand, parcel.bytes() as u32) {
+            Pick::Member(member) | Pick::Behind(member) => (member, true),
+            Pick::Full(member) => (member, false),
+            Pick::Nobody => return,
+        };
+        if self.is_behind_full_lane(member) {
+            self.jam(self.reach_of_perch(self.groups.get(group).perch), self.groups.member(member).shard);
         }
+        // What an only member returned would come back to it, behind what was sent to it since.
+        let is_only = self.groups.get(group).members.len() == 1;
+        self.send_pick(group, member, errand, is_only || !has_room, parcel);
     }
 
     /// Tells a member that it is picked.

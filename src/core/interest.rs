@@ -16,8 +16,8 @@
 //! Groups have their bits on the shard where they live, not where their members are. Groups of responders have a table
 //! of their own, since requests are no publications.
 //!
-//! `jams` is the other way round: a shard marks the topics that it cannot pass on to the members of its groups, because
-//! the way to them is full; who publishes there waits.
+//! `jams` is the other way round: a shard marks the filters of groups whose messages it cannot pass on, because the way
+//! to their members is full; who publishes to what they match waits.
 
 use crate::filters::FirstLevel;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ const LEVEL_PLACES: usize = 1 << 8;
 pub struct Interest {
     publications: Masks,
     responders: Masks,
-    jams: Box<[AtomicU64]>,
+    jams: Masks,
 }
 
 struct Masks {
@@ -63,6 +63,14 @@ impl Masks {
             Reach::Leading => &self.leading,
         }
     }
+
+    /// The same for all filters that stand at one place.
+    fn place_of(&self, reach: Reach) -> Reach {
+        match reach {
+            Reach::Exact(hash) => Reach::Exact(hash % self.exact.len() as u32),
+            other => other,
+        }
+    }
 }
 
 fn places(count: usize) -> Box<[AtomicU64]> {
@@ -77,7 +85,7 @@ pub(crate) struct Spot {
 }
 
 /// Where a filter stands in the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Reach {
     /// One topic, by the hash of its name.
     Exact(u32),
@@ -115,7 +123,7 @@ impl Seat {
         let interest = Arc::new(Interest {
             publications: Masks::new(sizes.0),
             responders: Masks::new(sizes.1),
-            jams: places(sizes.1),
+            jams: Masks::new(sizes.1),
         });
         let seat = |index| Seat { index: index as u8, count: count as u8, interest: Arc::clone(&interest) };
         (0..count).map(seat).collect()
@@ -151,20 +159,20 @@ impl Seat {
 
     /// Whether some shard cannot pass on what is published to a topic.
     pub(crate) fn is_jammed(&self, spot: Spot) -> bool {
-        self.count > 1 && self.interest.jams[self.jam_place(spot) as usize].load(Ordering::Acquire) != 0
+        self.count > 1 && self.interest.jams.of(spot) != 0
     }
 
-    /// The place that a topic shares with all others that are jammed when it is.
-    pub(crate) fn jam_place(&self, spot: Spot) -> u32 {
-        spot.hash % self.interest.jams.len() as u32
+    /// The place that a filter shares with all others that are jammed when it is.
+    pub(crate) fn jam_place(&self, reach: Reach) -> Reach {
+        self.interest.jams.place_of(reach)
     }
 
-    pub(crate) fn jam(&self, place: u32) {
-        self.interest.jams[place as usize].fetch_or(self.bit(), Ordering::SeqCst);
+    pub(crate) fn jam(&self, place: Reach) {
+        self.interest.jams.at(place).fetch_or(self.bit(), Ordering::SeqCst);
     }
 
-    pub(crate) fn unjam(&self, place: u32) {
-        self.interest.jams[place as usize].fetch_and(!self.bit(), Ordering::SeqCst);
+    pub(crate) fn unjam(&self, place: Reach) {
+        self.interest.jams.at(place).fetch_and(!self.bit(), Ordering::SeqCst);
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Envelope {
     read: Position,
     /// The names of the topics that messages name by number, as far as they were read.
     topics: Vec<Span>,
+    /// Somewhere in it stands `Unjammed`.
+    pub(crate) says_unjammed: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -145,7 +147,7 @@ pub(crate) enum Item<'a> {
 }
 
 /// Memory that an emptied envelope keeps for its next use.
-const KEPT_BYTES_MAX: usize = 512 * 1024;
+const KEPT_BYTES_MAX: usize = 256 * 1024;
 
 impl Envelope {
     /// What it takes, in bytes.
@@ -168,6 +170,7 @@ impl Envelope {
         self.bytes.clear();
         self.topics.clear();
         self.read = Position::default();
+        self.says_unjammed = false;
     }
 
     const fn capacity_bytes(&self) -> usize {
@@ -196,6 +199,7 @@ impl Envelope {
             payload_bytes: parcel.payload.len() as u32,
         });
         self.notes.push(note);
+        self.says_unjammed |= note == Note::Unjammed;
         self.bytes.extend_from_slice(parcel.topic.as_bytes());
         self.bytes.extend_from_slice(parcel.headers);
         self.bytes.extend_from_slice(parcel.payload);
@@ -274,8 +278,10 @@ mod tests {
         };
         let Some(Item::Message { headers: b"", payload: b"", .. }) = envelope.next() else { panic!("then the last") };
         assert!(envelope.next().is_none() && !envelope.is_empty());
+        assert!(envelope.says_unjammed);
         envelope.clear();
         assert!(envelope.is_empty() && envelope.bytes() == 0 && envelope.next().is_none());
+        assert!(!envelope.says_unjammed);
     }
 
     #[test]

@@ -109,6 +109,10 @@ impl Shard {
 
     /// Puts a request to a responder of a group that lives here, or lets it go on.
     pub(crate) fn look_for_responder(&mut self, mut asking: Asking, parcel: Parcel<'_>) {
+        if asking.deadline <= self.now {
+            // Its asker tells that itself, and nobody should work for what is over.
+            return;
+        }
         let Ok(topic) = self.admit_name(parcel.topic.as_bytes()) else {
             unreachable!("it was admitted where it was asked");
         };
@@ -128,7 +132,10 @@ impl Shard {
 
     /// A request that this shard cannot put to anybody else goes on to the next one that may have a responder, or ends.
     pub(crate) fn pass_on(&mut self, asking: Asking, parcel: Parcel<'_>) {
-        let Asking { asker, homes, is_busy, .. } = asking;
+        let asker = asking.asker;
+        // Its asker did not wait for lanes of this shard, so it may not fill them.
+        let homes = self.exchange.open_among(asking.homes);
+        let is_busy = asking.is_busy || homes != asking.homes;
         if homes == 0 {
             let code = if is_busy { Code::RespondersBusy } else { Code::NoResponders };
             return self.tell(asker.shard, Note::Answer { asker, code: Some(code) }, Parcel::default());
@@ -136,7 +143,7 @@ impl Shard {
         let own = self.exchange.seat.number();
         // The next one in a circle, so that nobody's responders are everybody's first.
         let next = (own as u32 + homes.rotate_right(u32::from(own)).trailing_zeros()) % 64;
-        let asking = Asking { homes: homes & !(1 << next), ..asking };
+        let asking = Asking { homes: homes & !(1 << next), is_busy, ..asking };
         self.tell(next as u8, Note::Ask(asking), parcel);
     }
 

@@ -368,6 +368,7 @@ impl Shard {
         self.sessions.remove(key);
         if self.sessions.len() == 0 && self.groups.is_empty() {
             self.end_posting();
+            self.forget_envelopes();
             self.topics.forget_all();
         }
     }

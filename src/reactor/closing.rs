@@ -11,7 +11,7 @@
 //! or when its time is over.
 
 use super::connection::{Held, Phase};
-use super::{Lent, Reactor};
+use super::{Lent, NOBODY, Reactor};
 use fanwire_core::Time;
 use fanwire_gateway::{Closing, sniff};
 use fanwire_wire::Code;
@@ -166,7 +166,7 @@ impl Reactor {
         *self.total_of(connection.held) -= connection.held.bytes as usize;
         if let Some(session) = connection.native.session() {
             self.shard.remove_session(session);
-            self.attached[session.slot()] = usize::MAX;
+            self.attached[session.slot()] = NOBODY;
         }
         // Closing the descriptor would do; saying so keeps the order plain.
         let _ = self.poll.registry().deregister(&mut connection.stream);
@@ -178,25 +178,28 @@ impl Reactor {
     }
 
     fn give_memory_back(&mut self) {
-        if self.connections.is_empty() && self.connections.capacity() > 1_024 {
+        if !self.connections.is_empty() {
+            return;
+        }
+        self.post.forget_spares();
+        if self.connections.capacity() > 1_024 {
             self.connections = slab::Slab::new();
             self.attached = Vec::new();
             self.ready.shrink_to_fit();
-            self.post.forget_spares();
         }
     }
 
     /// Brings the totals of what gateways hold up to date with one connection.
     pub(super) fn note_partial(&mut self, index: usize) {
         let connection = &mut self.connections[index];
-        let held = Held { bytes: connection.native.held_bytes() as u32, is_postponed: connection.is_postponed };
+        let held = Held { bytes: connection.native.held_bytes() as u32, is_backlog: connection.has_work_left };
         let before = std::mem::replace(&mut connection.held, held);
         *self.total_of(before) -= before.bytes as usize;
         *self.total_of(held) += held.bytes as usize;
     }
 
     fn total_of(&mut self, held: Held) -> &mut usize {
-        if held.is_postponed { &mut self.postponed_bytes } else { &mut self.partial_bytes }
+        if held.is_backlog { &mut self.backlog_bytes } else { &mut self.partial_bytes }
     }
 
     /// While incomplete frames of all together are beyond their bound, the connection with the largest goes.
@@ -204,7 +207,7 @@ impl Reactor {
         if self.partial_bytes <= self.bounds.partial_bytes_max {
             return;
         }
-        let partial = self.connections.iter().filter(|(_, connection)| !connection.held.is_postponed);
+        let partial = self.connections.iter().filter(|(_, connection)| !connection.held.is_backlog);
         let sizes = partial.map(|(index, connection)| (connection.held.bytes, index));
         let mut candidates: Vec<(u32, usize)> = sizes.collect();
         candidates.sort_unstable();

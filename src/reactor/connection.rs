@@ -31,8 +31,8 @@ pub(super) enum Phase {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Held {
     pub(super) bytes: u32,
-    /// They wait for other reactors; else for the rest of a frame, or a budget.
-    pub(super) is_postponed: bool,
+    /// They wait for us or other reactors; else for the rest of a frame.
+    pub(super) is_backlog: bool,
 }
 
 pub(super) struct Connection {

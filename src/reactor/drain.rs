@@ -9,7 +9,8 @@
 //! Others may still mail to a reactor that reads its sockets no more, and it to them: publications, picks for members
 //! elsewhere, picks that come back. So each marks its mail when its sockets are hushed, raises its mark when it has
 //! handled the marks of all others, and ends its sessions when that has happened so often that nothing can be on its
-//! way any more. Stages that wait for others have a deadline, too: one that stands still holds nobody up for ever.
+//! way any more. One whose clients have left early goes on for the others' sake: groups live there. Stages that wait
+//! for others have a deadline, too, behind that of all clients: one that stands still holds nobody up for ever.
 
 use super::connection::Phase;
 use super::{Lent, Reactor};
@@ -55,10 +56,10 @@ impl Reactor {
         };
         let is_late = deadline <= self.now();
         match stage {
-            Stage::Telling if self.entrance.is_deserted() => self.hush(),
+            Stage::Telling if self.entrance.is_deserted() => self.hush(deadline),
             Stage::Telling if is_late => {
                 tracing::info!(connections = self.connections.len(), "the drain's deadline has come");
-                self.hush();
+                self.hush(self.now());
             }
             Stage::Hushed if is_late || self.has_heard_all() => self.part_all(),
             _ => {}
@@ -87,14 +88,15 @@ impl Reactor {
         }
     }
 
-    /// Nothing is read any more; what was read goes its way.
-    fn hush(&mut self) {
-        self.draining = Some(Draining { stage: Stage::Hushed, deadline: self.now() + self.bounds.linger_time_max });
+    /// Nothing is read any more; what was read goes its way. Others may read on until the clients' deadline.
+    fn hush(&mut self, clients_deadline: Time) {
+        let deadline = clients_deadline + self.bounds.linger_time_max;
+        self.draining = Some(Draining { stage: Stage::Hushed, deadline });
         self.post.set_mark(1);
     }
 
     /// Whether the drain can go on at once.
-    pub(super) fn is_hushed_alone(&self) -> bool {
+    pub(super) fn have_all_hushed(&self) -> bool {
         self.is_hushed() && self.post.have_all_marked(HOPS)
     }
 

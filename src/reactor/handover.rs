@@ -44,11 +44,11 @@ impl Reactor {
         assert!(connection.phase == Phase::Live && !connection.has_ended, "who is about to go stays here");
         assert!(connection.native.session().is_none(), "a session stays where it was opened");
         assert!(connection.held.bytes == 0 && !connection.has_work_left, "without a session there are no frames");
-        let mut connection = self.connections.remove(index);
+        self.poll.registry().deregister(&mut self.connections[index].stream)?;
+        let connection = self.connections.remove(index);
         if let Some((alarm, _)) = connection.alarm {
             self.alarms.cancel(alarm);
         }
-        self.poll.registry().deregister(&mut connection.stream)?;
         let arrival = Arrival {
             stream: connection.stream,
             address: connection.address,

@@ -80,6 +80,8 @@ const TURN_READ_BYTES_MAX: usize = 1024 * 1024;
 /// Events taken from one poll.
 const EVENTS_PER_TURN_MAX: usize = 1_024;
 const CONTROL: Token = Token(usize::MAX);
+/// No connection's index.
+const NOBODY: usize = usize::MAX;
 
 /// One thread's share of the broker.
 pub struct Reactor {
@@ -101,7 +103,7 @@ pub struct Reactor {
     looked: Time,
     shard: Shard,
     connections: Slab<Connection>,
-    /// By session slot: the connection that a session is attached to.
+    /// By session slot: the connection that a session is attached to, or [`NOBODY`].
     attached: Vec<usize>,
     /// Connections that can make progress without a further event, and some that could and are gone.
     ready: VecDeque<usize>,
@@ -112,16 +114,17 @@ pub struct Reactor {
     /// Whether mail came before sockets in this turn.
     is_mails_turn: bool,
     journalist: Journalist,
-    /// Bytes of incomplete frames of all connections.
+    /// Bytes that all connections hold and whose frames are not complete: their peers are to go on.
     partial_bytes: usize,
-    /// Bytes that postponed connections hold.
-    postponed_bytes: usize,
+    /// Bytes that they hold because a budget ended, or a command is postponed: we are to go on.
+    backlog_bytes: usize,
     buffers: Buffers,
 }
 
 /// The reactor's own bounds, from the configuration.
 #[derive(Debug, Clone, Copy)]
 struct Bounds {
+    /// Of incomplete frames, past which the largest goes; and of the backlog, past which nothing is read.
     partial_bytes_max: usize,
     linger_time_max: Duration,
     socket: crate::config::Socket,
@@ -182,7 +185,7 @@ impl Reactor {
             is_mails_turn: false,
             journalist: Journalist::new(),
             partial_bytes: 0,
-            postponed_bytes: 0,
+            backlog_bytes: 0,
             buffers: Buffers {
                 read: vec![0; READ_BYTES].into(),
                 write: Vec::with_capacity(flush::COPIED_BYTES_MAX),
@@ -239,13 +242,13 @@ impl Reactor {
     }
 
     fn has_work_left(&self) -> bool {
-        (!self.ready.is_empty() && self.may_read())
+        self.may_serve_somebody()
             || self.shard.has_dirty()
             || self.shard.has_closures()
             || self.shard.has_resumed()
             || self.entrance.has_waiting()
             || self.post.has_work_left(&self.shard)
-            || self.is_hushed_alone()
+            || self.have_all_hushed()
     }
 
     fn time_to_next_deadline(&mut self) -> Option<Duration> {
@@ -294,22 +297,39 @@ impl Reactor {
 
     /// Whether sockets may be read: not beyond what may be held back, nor once all others rely on our being done.
     fn may_read(&self) -> bool {
-        self.postponed_bytes < self.bounds.partial_bytes_max && !self.is_hushed()
+        self.backlog_bytes < self.bounds.partial_bytes_max && !self.is_hushed()
+    }
+
+    /// Whether a ready connection may be served: while sockets are not read, only one that lessens the backlog.
+    fn may_serve(&self, connection: &Connection) -> bool {
+        self.may_read() || (connection.has_work_left && !self.is_hushed())
+    }
+
+    fn may_serve_somebody(&self) -> bool {
+        if self.may_read() {
+            return !self.ready.is_empty();
+        }
+        let listed = self.ready.iter().filter_map(|index| self.connections.get(*index));
+        listed.filter(|connection| connection.is_ready()).any(|connection| self.may_serve(connection))
     }
 
     fn serve_ready(&mut self, is_enough: impl Fn(&Shard) -> bool) {
         let mut read_bytes = 0;
         for _ in 0..self.ready.len() {
-            if is_enough(&self.shard) || read_bytes >= TURN_READ_BYTES_MAX || !self.may_read() {
+            if is_enough(&self.shard) || read_bytes >= TURN_READ_BYTES_MAX || self.is_hushed() {
                 return;
             }
             let Some(index) = self.ready.pop_front() else {
                 return;
             };
             // One that went while it stood here may have been replaced by another, which is not listed.
-            let connection = self.connections.get_mut(index).filter(|connection| connection.is_listed);
+            let connection = self.connections.get(index).filter(|connection| connection.is_listed);
             let Some(connection) = connection else { continue };
-            connection.is_listed = false;
+            if !self.may_serve(connection) {
+                self.ready.push_back(index);
+                continue;
+            }
+            self.connections[index].is_listed = false;
             read_bytes += self.serve(index);
             if self.connections.get(index).is_some_and(Connection::is_ready) {
                 self.make_ready(index);
@@ -393,7 +413,7 @@ impl Reactor {
             return;
         };
         if self.attached.len() <= session.slot() {
-            self.attached.resize(session.slot() + 1, usize::MAX);
+            self.attached.resize(session.slot() + 1, NOBODY);
         }
         self.attached[session.slot()] = index;
     }

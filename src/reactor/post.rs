@@ -25,7 +25,7 @@ use std::sync::Arc;
 /// Letters on their way from one reactor to another. What they weigh is bounded by the shard.
 const LETTERS_MAX: usize = 64;
 /// Emptied letters on their way back.
-const SPARES_MAX: usize = 2;
+const SPARES_MAX: usize = 1;
 /// The least share of one mailbox, in bytes: with less than a turn's work, reactors would wait for each other.
 const MAILBOX_BYTES_MIN: u64 = 256 * 1024;
 /// The largest: what waits there is late, and publishers should wait instead.
@@ -201,10 +201,14 @@ impl Post {
                 is_idle &= lane.sender.want_room();
             }
         }
+        if !is_idle {
+            // Nobody has to ring for one who only glances at its poll.
+            self.get_up();
+        }
         is_idle
     }
 
-    /// After the poll.
+    /// After the poll, or instead of sleeping.
     pub(super) fn get_up(&mut self) {
         if std::mem::take(&mut self.is_lying) {
             self.bells[self.own].get_up();
@@ -239,7 +243,8 @@ pub(super) fn mailbox_bytes_max(total_bytes: u64, reactors: usize) -> u64 {
 }
 
 impl Reactor {
-    /// Mail and sockets share a turn: who comes first changes, and leaves the other at least half.
+    /// Mail and sockets share a turn: who comes first changes, and stops at half of the budget, so that neither waits
+    /// for more than a turn, though one thing alone may cost all of it.
     pub(super) fn take_input(&mut self) -> io::Result<()> {
         self.is_mails_turn = !self.is_mails_turn;
         if self.is_mails_turn {
@@ -268,7 +273,6 @@ impl Reactor {
         for session in sessions.drain(..) {
             let Some(index) = self.connection_of(session) else { continue };
             if std::mem::take(&mut self.connections[index].is_postponed) {
-                self.note_partial(index);
                 self.make_ready(index);
             }
         }

@@ -1,6 +1,8 @@
 //! Reactors that really run, with real sockets, in the process of the test: what no single file shows.
 
+mod backlog;
 mod balance;
 mod handover;
 mod house;
+mod last_orders;
 mod stalled;

@@ -210,6 +210,39 @@ mod tests {
         assert!(matches!(inbox.next_frame(&mut input, 1 << 20), Ok(Some(frame)) if frame.len() == 9));
     }
 
+    #[test]
+    fn a_frame_that_was_taken_back_comes_again_however_the_stream_is_cut() {
+        let mut stream = Vec::new();
+        for size in [0, 1, 100, 130, 7, 200] {
+            let message = crate::frame::MessageNamed { topic: b"a", headers: &[], payload: &std::vec![7; size] };
+            Frame::from(message).encode(&mut stream);
+        }
+        let whole = frames_of(&[&stream], 1_024).unwrap();
+        for cut in 1..=stream.len() {
+            let mut inbox = Inbox::default();
+            let mut frames = Vec::new();
+            for chunk in stream.chunks(cut) {
+                let mut input = chunk;
+                let mut is_second_time = false;
+                loop {
+                    let before = input;
+                    let Some(frame) = inbox.next_frame(&mut input, 1_024).unwrap().map(<[u8]>::to_vec) else { break };
+                    if is_second_time {
+                        frames.push(frame);
+                    } else {
+                        inbox.take_back(frame.len(), &mut input, before);
+                        // Every other time the rest waits for a later turn.
+                        if frames.len() % 2 == 0 {
+                            inbox.keep(&mut input);
+                        }
+                    }
+                    is_second_time = !is_second_time;
+                }
+            }
+            assert_eq!((frames, inbox.held_bytes()), (whole.clone(), 0), "cut every {cut} bytes");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_split_of_the_bytes_decodes_like_the_whole(

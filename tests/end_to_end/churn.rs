@@ -9,7 +9,7 @@ use fanwire_wire::frame::{AckLevel, Frame, Ping, Subscribe, Unsubscribe};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 /// Queues that hold a share of everything: acks do not wait for readers.
-const WIDE: &str = "[limits]\nqueue_bytes_max = \"64MiB\"\n";
+const WIDE: &str = "[limits]\nqueue_bytes_max = \"64MiB\"\nqueue_bytes_total_max = \"4GiB\"\n";
 /// Messages that a publisher is ahead of its acks.
 const WINDOW: u64 = 50;
 /// Filters of groups, all of which match every message.
@@ -157,7 +157,11 @@ fn who_leaves_a_group_in_an_orderly_way_loses_nothing() {
         publishing.into_iter().for_each(|thread| thread.join().expect("every message is acknowledged"));
         is_over.store(true, Ordering::Relaxed);
         let left: u64 = leavers.into_iter().map(|thread| thread.join().expect("nothing came twice")).sum();
-        println!("{} messages to each of {} groups, left {left} times", shares.messages * 4, FILTERS.len());
+        println!(
+            "{} messages to each of {} groups, left {left} times",
+            shares.messages * REACTORS as u64,
+            FILTERS.len()
+        );
         let has_all = || (shares.total.load(Ordering::Acquire) == shares.wanted()).then_some(());
         eventually("every message in every group", has_all);
         constant.end_output();
@@ -241,8 +245,8 @@ fn who_dies_takes_its_own_share_along_and_nothing_else() {
             let mut dying = Peer::welcomed(office.broker.address());
             dying.subscribe(join(round as usize % FILTERS.len()));
             office.publish(BATCH);
-            // Four members take turns, and one of them does not read.
-            expected += BATCH * FILTERS.len() as u64 - BATCH / 4;
+            // As many members as reactors take turns, and one of them does not read.
+            expected += BATCH * FILTERS.len() as u64 - BATCH / REACTORS as u64;
             let is_settled = || (shares.total.load(Ordering::Acquire) == expected).then_some(());
             eventually("the others' shares", is_settled);
             die(dying, round.is_multiple_of(2));

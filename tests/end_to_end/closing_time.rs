@@ -10,6 +10,11 @@ use rustix::process::Signal;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Time to read everything that is owed, and room for it; little time for clients to leave.
+const CONFIG: &str = "\
+    [limits]\nlinger_time_max = \"1m\"\nqueue_bytes_max = \"64MiB\"\nqueue_bytes_total_max = \"4GiB\"\n\
+    [drain]\ndeadline = \"50ms\"\n";
+/// Messages that a publisher is ahead of its acks.
 const WINDOW: u64 = 40;
 
 /// Publishes until the broker ends the connection; returns how many were acknowledged.
@@ -130,7 +135,6 @@ fn expect_shares(group: u32, acked: &[u64], heard: &[Heard]) {
 #[test]
 fn what_was_acknowledged_before_the_end_is_delivered() {
     for round in 0..5 {
-        let config = "[limits]\nlinger_time_max = \"1m\"\nqueue_bytes_max = \"64MiB\"\n[drain]\ndeadline = \"50ms\"\n";
-        drain_amid(broker_of_several(config), 500 * round);
+        drain_amid(broker_of_several(CONFIG), 500 * round);
     }
 }

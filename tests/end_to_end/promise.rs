@@ -28,6 +28,7 @@ enum Kind {
     Exact,
     Wildcard,
     Leading,
+    LeadingGroup,
     ExactGroup,
     WildcardGroup,
 }
@@ -49,6 +50,7 @@ impl Pair {
             Kind::Exact => (format!("exact-{name}/a"), "", format!("exact-{name}/a")),
             Kind::Wildcard => (format!("wild-{name}/+"), "", format!("wild-{name}/a")),
             Kind::Leading => (format!("+/lead-{name}"), "", format!("a/lead-{name}")),
+            Kind::LeadingGroup => (format!("+/led-{name}"), "workers", format!("a/led-{name}")),
             Kind::ExactGroup => (format!("group-{name}"), "workers", format!("group-{name}")),
             Kind::WildcardGroup => (format!("groups-{name}/#"), "workers", format!("groups-{name}/a")),
         };
@@ -186,7 +188,7 @@ fn who_has_seen_subscribed_to_a_leading_wildcard_is_reached_from_every_reactor()
     let broker = broker_of_several("");
     let rounds = amount("FANWIRE_PROMISES", 100_000) / 20 / REACTORS as u64;
     keep_promises(&broker, &[Kind::Leading], 1, rounds as u32);
-    keep_promises(&broker, &[Kind::Leading], 3, rounds as u32 / 3);
+    keep_promises(&broker, &[Kind::Leading, Kind::LeadingGroup], 6, rounds as u32 / 3);
 }
 
 /// The other one is another process, and learns of it through a pipe.

@@ -21,6 +21,8 @@ pub(crate) struct Account {
     pub(crate) skipped: u64,
     /// Subscriptions that have not been told that they are over.
     pub(crate) open: u32,
+    /// One of them may hold back what it has got.
+    pub(crate) conflates: bool,
 }
 
 impl Account {
@@ -38,9 +40,9 @@ impl Account {
 pub(crate) struct Accounts(Vec<Account>);
 
 impl Accounts {
-    pub(crate) fn open(&mut self) -> AccountId {
+    pub(crate) fn open(&mut self, conflates: bool) -> AccountId {
         let id = self.0.len();
-        self.0.push(Account { parent: id, open: 1, ..Account::default() });
+        self.0.push(Account { parent: id, open: 1, conflates, ..Account::default() });
         id
     }
 
@@ -75,5 +77,6 @@ impl Accounts {
         sum.conflated += added.conflated;
         sum.skipped += added.skipped;
         sum.open += added.open;
+        sum.conflates |= added.conflates;
     }
 }

@@ -169,8 +169,10 @@ pub(crate) struct Totals {
     pub(crate) returned: u64,
     /// Who saw SUBSCRIBED told somebody, who published, and it came.
     pub(crate) witnessed: u64,
-    /// The same while a node stood still; and those that had to wait for it.
+    /// The same while a node stood still.
     pub(crate) witnessed_beside: u64,
+    /// Standstills beside which everything of others went on, and such beside which something had to wait.
+    pub(crate) stood_still: u64,
     pub(crate) held_up: u64,
 }
 
@@ -380,7 +382,7 @@ impl Oracle {
             policy: wish.policy,
             max_rate_hz: wish.max_rate_hz,
             no_echo: wish.no_echo,
-            account: self.accounts.open(),
+            account: self.accounts.open(wish.policy == Policy::Conflate),
             topic_id: 0,
             since,
             stands_since: wish.group.is_empty().then_some(since),
@@ -451,6 +453,7 @@ impl Oracle {
         self.groups.changes += 1;
         self.moment += 1;
         self.forgo_landing(uid);
+        self.end_calls(uid);
         for index in self.connections[uid as usize].subscriptions.values().copied().collect::<Vec<_>>() {
             self.note_over(index);
         }

@@ -38,11 +38,17 @@ pub(crate) struct Request {
     replies: Vec<(Body, Time)>,
     /// The first answer came to the requester's node before the deadline.
     is_answered_there: bool,
+    /// That its responder was gone was known there before the deadline.
+    is_gone_there: bool,
+    /// It ended at its deadline.
+    is_expired: bool,
 }
 
 #[derive(Default)]
 pub(crate) struct Requests {
     list: Vec<Request>,
+    /// Those before it had rested already.
+    settled: usize,
     by_identity: BTreeMap<(Uid, u32), usize>,
 }
 
@@ -81,6 +87,8 @@ impl Oracle {
             called: None,
             replies: Vec::new(),
             is_answered_there: false,
+            is_gone_there: false,
+            is_expired: false,
         };
         let index = self.requests.list.len();
         self.requests.list.push(request);
@@ -148,6 +156,27 @@ impl Oracle {
         request.is_answered_there = is_in_time && now < request.deadline;
     }
 
+    /// A connection has ended, and with it the calls that it has not answered.
+    pub(crate) fn end_calls(&mut self, uid: Uid) {
+        let from = self.connections[uid as usize].home;
+        for index in self.connections[uid as usize].calls.clone() {
+            let Request { requester, ref replies, .. } = self.requests.list[index];
+            let to = self.connections[requester as usize].home;
+            match replies.is_empty() {
+                true if from == to => self.note_gone(index),
+                true => self.transit.send(from, to, Moving::Gone(index)),
+                false => {}
+            }
+        }
+    }
+
+    /// Where a request was asked it is known that nobody will answer it.
+    pub(crate) fn note_gone(&mut self, index: usize) {
+        let now = self.now;
+        let request = &mut self.requests.list[index];
+        request.is_gone_there = now < request.deadline;
+    }
+
     pub(crate) fn observe_response(&mut self, uid: Uid, response: &Response<'_>) {
         let correlation = response.correlation;
         let asked = &mut self.connection(uid).asked;
@@ -158,6 +187,7 @@ impl Oracle {
         self.totals.answered += u64::from(response.code == 0);
         let request = &self.requests.list[index];
         let told = Code::from_number(response.code);
+        let is_expired = told == Some(Code::DeadlineExceeded);
         let is_right = match told {
             None => {
                 let (reply, at) = request.replies.first().expect("a reply was given before it is told");
@@ -172,6 +202,28 @@ impl Oracle {
             "connection {uid}: request {correlation} ended with {told:?}; faults {faults:?}, called {called:?}, \
              deadline {deadline:?}, replies {replies:?}",
         );
+        self.requests.list[index].is_expired = is_expired;
+    }
+
+    /// At rest: a request that ended at its deadline was put to somebody, if somebody was there all the time and had
+    /// room.
+    pub(crate) fn settle_calls(&mut self) {
+        for request in &self.requests.list[self.requests.settled..] {
+            let of = |index: &SubscriptionIndex| &self.subscriptions[*index];
+            let perhaps: Vec<_> =
+                (0..self.subscriptions.len()).filter(|index| self.responds(request, *index, self.rested_at)).collect();
+            let is_steady = |index: &SubscriptionIndex| {
+                let stood = of(index).stands_since.is_some_and(|since| since < request.moment);
+                stood && of(index).ended.is_none() && !self.connections[of(index).connection as usize].was_loaded
+            };
+            // A call that was read by nobody went with its responder.
+            let is_lost = perhaps.iter().any(|index| self.connections[of(index).connection as usize].end.is_some());
+            let was_full = self.full_at.is_some_and(|at| at >= request.moment);
+            let is_owed = perhaps.iter().any(is_steady) && !is_lost && !was_full;
+            let is_lost_on_its_way = request.is_expired && request.called.is_none() && is_owed;
+            assert!(!is_lost_on_its_way, "a request of connection {} was put to nobody", request.requester);
+        }
+        self.requests.settled = self.requests.list.len();
     }
 
     fn may_fail(&self, request: &Request, code: Code) -> bool {
@@ -185,7 +237,9 @@ impl Oracle {
         }
         match code {
             Code::TooManyRequests => request.may_be_too_many,
-            Code::DeadlineExceeded => request.faults.is_empty() && self.now >= request.deadline,
+            Code::DeadlineExceeded => {
+                request.faults.is_empty() && self.now >= request.deadline && !request.is_gone_there
+            }
             Code::NoResponders | Code::RespondersBusy | Code::ResponderGone if self.is_spread() => {
                 request.faults.is_empty() && self.may_fail_on_its_way(request, code)
             }
@@ -221,7 +275,8 @@ impl Oracle {
                 let was_full = self.full_at.is_some_and(|at| at >= request.moment);
                 let lately = self.rested_at.min(request.moment);
                 let has_responders = (0..self.subscriptions.len()).any(|index| self.responds(request, index, lately));
-                has_responders && (was_full || steady.all(|index| owner(index).was_loaded))
+                // Nor is it known who responds behind a full way.
+                was_full || (has_responders && steady.all(|index| owner(index).was_loaded))
             }
             _ => match request.called {
                 Some(uid) => self.connections[uid as usize].end.is_some(),

@@ -18,6 +18,7 @@ impl Oracle {
             }
         }
         self.settle_groups();
+        self.settle_calls();
         self.rested_at = self.moment;
     }
 
@@ -63,7 +64,8 @@ impl Oracle {
         let connection = &self.connections[uid as usize];
         for index in connection.subscriptions.values() {
             // What is conflated is not queued: who leaves does not get it.
-            if connection.end.is_none() || self.subscriptions[*index].policy != Policy::Conflate {
+            let account = self.accounts.get(self.subscriptions[*index].account);
+            if connection.end.is_none() || !account.conflates {
                 self.check_even(uid, *index);
             }
         }

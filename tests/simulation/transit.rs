@@ -30,8 +30,9 @@ const NOT_POSTED: u64 = u64::MAX;
 pub(crate) enum Moving {
     /// By author and serial.
     Message(Uid, u32),
-    /// The answer to a request.
+    /// The answer to a request, or that who was to answer it is gone.
     Answer(usize),
+    Gone(usize),
 }
 
 /// The way from one node to another.
@@ -82,7 +83,7 @@ impl Transit {
         };
         self.ways.iter().flat_map(of_way).filter_map(|moving| match moving {
             Moving::Message(author, serial) => Some((author, serial)),
-            Moving::Answer(_) => None,
+            Moving::Answer(_) | Moving::Gone(_) => None,
         })
     }
 
@@ -148,6 +149,7 @@ impl Oracle {
     fn note_landed(&mut self, to: usize, moving: Moving, is_exact: bool) {
         match moving {
             Moving::Answer(request) => self.note_answer_came(request),
+            Moving::Gone(request) => self.note_gone(request),
             // What came meanwhile may have come before it or behind it.
             Moving::Message(author, serial) if !is_exact => {
                 let topic = self.messages[&(author, serial)].topic;

@@ -4,8 +4,8 @@
 
 use fanwire_core::command::Subscribe;
 use fanwire_core::{
-    Address, Command, Delivery, Encoding, EncodingId, Envelope, Event, Seat, SessionId, Settings, Shard, Slices,
-    Target, Time,
+    Address, Command, Delivery, Encoding, EncodingId, Envelope, Event, Handled, Seat, SessionId, Settings, Shard,
+    Slices, Target, Time,
 };
 use fanwire_wire::frame::{AckLevel, Policy, Start};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -268,4 +268,28 @@ fn a_message_to_another_shard() {
         assert_eq!(count, 0, "{count} allocations in {} messages", COUNTED_TURNS * MESSAGES_PER_TURN);
         assert!(shards[0].counters().mailed_out > 0, "it goes by mail");
     }
+}
+
+/// The way to the other shard stays full, and whoever waits for it gives up.
+#[test]
+fn somebody_who_waits_for_room_and_leaves() {
+    let settings = Settings { mailbox_bytes_max: 4_096, ..Settings::default() };
+    let seat = |seat| Shard::seated(settings, vec![Box::new(Plain)], seat, Time::default());
+    let [mut near, mut far]: [Shard; 2] =
+        Seat::row(2).into_iter().map(seat).collect::<Vec<_>>().try_into().ok().unwrap();
+    let subscriber = far.open_session(EncodingId(0));
+    far.handle(subscriber, &Command::Subscribe(wish(b"room/1"))).unwrap();
+    let stays = near.open_session(EncodingId(0));
+    let command =
+        Command::Publish { target: Target::Name(b"room/1"), ack: AckLevel::None, headers: &[], payload: &[7; 64] };
+    while near.handle(stays, &command) == Ok(Handled::Done) {}
+    let mut come_and_go = || {
+        let leaves = near.open_session(EncodingId(0));
+        assert_eq!(near.handle(leaves, &command), Ok(Handled::Postponed));
+        near.remove_session(leaves);
+    };
+    (0..WARM_UP_TURNS).for_each(|_| come_and_go());
+    let before = ALLOCATIONS.get();
+    (0..100 * COUNTED_TURNS).for_each(|_| come_and_go());
+    assert_eq!(ALLOCATIONS.get() - before, 0, "the list of those who wait does not grow");
 }

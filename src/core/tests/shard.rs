@@ -3,6 +3,8 @@
 //!
 //! Every turn ends with a sweep of the invariants.
 
+#[path = "shard/back_pressure.rs"]
+mod back_pressure;
 #[path = "shard/conflation.rs"]
 mod conflation;
 #[path = "shard/exchange.rs"]

@@ -1,19 +1,23 @@
 //! One of four reactors stands still: the others' traffic among themselves goes on, who publishes to it is postponed
 //! and nobody else, memory stays bounded, and when it goes on everything arrives, in order.
 
-use super::house::{House, eventually, greeting};
+use super::house::{House, eventually, greeting, slot_of};
 use fanwire_wire::frame::{AckLevel, Direction, Frame, Policy, Publish, Start, Subscribe, decode, split_frame};
+use socket2::SockRef;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const REACTORS: usize = 4;
 /// The one that stands still.
 const STALLED: usize = 3;
-/// Queues that take everything once it goes on: nothing is to be lost by a policy.
-const CONFIG: &str = "[limits]\nqueue_bytes_max = \"1GiB\"\nqueue_bytes_total_max = \"8GiB\"\n";
+/// Queues that take everything once it goes on, so that nothing is lost by a policy; and no deadline that would wake
+/// who should have been woken by another reactor.
+const CONFIG: &str = "\
+    [limits]\nqueue_bytes_max = \"1GiB\"\nqueue_bytes_total_max = \"8GiB\"\nframe_time_max = \"10m\"\n";
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What each of three publishers wants to send to the stalled one.
 const OFFERED: u64 = 2_560;
@@ -76,7 +80,7 @@ impl Member {
             self.buffer.extend_from_slice(&self.read[..count]);
             let mut begin = 0;
             while let Some((frame, size)) = split_frame(&self.buffer[begin..], 1 << 24).unwrap() {
-                is_over = is_enough(decode(frame, Direction::ToClient).unwrap().frame);
+                is_over |= is_enough(decode(frame, Direction::ToClient).unwrap().frame);
                 begin += size;
             }
             self.buffer.drain(..begin);
@@ -87,20 +91,22 @@ impl Member {
     #[track_caller]
     fn take(&mut self, count: usize) -> Vec<(u64, u64)> {
         let mut messages = Vec::new();
-        let label = |payload: &[u8]| {
-            let part = |at: usize| u64::from_le_bytes(payload[at..at + 8].try_into().unwrap());
-            (part(0), part(8))
-        };
         self.hear_until(|frame| {
             match frame {
-                Frame::Message(message) => messages.push(label(message.payload)),
-                Frame::MessageGroup(message) => messages.push(label(message.payload)),
+                Frame::Message(message) => messages.push(label_of(message.payload)),
+                Frame::MessageGroup(message) => messages.push(label_of(message.payload)),
                 other => panic!("{other:?}"),
             }
             messages.len() == count
         });
         messages
     }
+}
+
+/// Who published a message, and its number.
+fn label_of(payload: &[u8]) -> (u64, u64) {
+    let part = |at: usize| u64::from_le_bytes(payload[at..at + 8].try_into().unwrap());
+    (part(0), part(8))
 }
 
 /// Publishes numbered messages to these topics in turn, and counts acks.
@@ -161,7 +167,7 @@ impl Cast {
     fn expect_places(&self) {
         let asleep = self.asleep.address;
         let is_there = |reactor: usize, address: SocketAddr| {
-            self.house.ask(reactor, move |reactor| super::house::slot_of(reactor, address).is_some())
+            self.house.ask(reactor, move |reactor| slot_of(reactor, address).is_some())
         };
         assert!(is_there(STALLED, asleep));
         for row in [&self.lively, &self.publishers, &self.held_up] {
@@ -256,4 +262,71 @@ fn groups_whose_members_stand_still_hold_up_only_who_publishes_to_them() {
     }
     assert_eq!(by_topic.len(), TOPICS.len());
     by_topic.values().for_each(|messages| expect_all(messages, OFFERED / TOPICS.len() as u64));
+}
+
+/// Writes numbered messages, and waits for nothing.
+fn write_messages(member: &mut Member, publisher: u64, numbers: Range<u64>) {
+    let mut payload = vec![0; PAYLOAD_BYTES];
+    payload[..8].copy_from_slice(&publisher.to_le_bytes());
+    for number in numbers {
+        payload[8..16].copy_from_slice(&number.to_le_bytes());
+        let mut bytes = Vec::new();
+        let message = Publish { ack: AckLevel::Routed, topic: b"asleep", headers: b"", payload: &payload };
+        Frame::from(message).encode(&mut bytes);
+        member.stream.write_all(&bytes).unwrap();
+    }
+}
+
+/// Takes acks until so many have come.
+fn take_acks(member: &mut Member, count: u64) -> u64 {
+    let mut acked = 0;
+    member.hear_until(|frame| {
+        let Frame::Ack(ack) = frame else { panic!("{frame:?}") };
+        acked += u64::from(ack.count);
+        acked >= count
+    });
+    acked
+}
+
+/// Half a megabyte more than a mailbox takes stands in the socket when the publisher goes.
+#[test]
+fn who_is_held_up_may_go_and_what_was_acknowledged_arrives() {
+    const WRITTEN: u64 = 72;
+    /// The publishers who come last.
+    const LAST: u64 = 10;
+    let Cast { house, lively, mut asleep, mut publishers, mut held_up } = Cast::gather();
+    asleep.subscribe(1, "asleep", "");
+    let stalled = house.stall(STALLED);
+    for (number, member) in (0..).zip(&mut held_up) {
+        write_messages(member, number, 0..WRITTEN);
+    }
+    let addresses: Vec<SocketAddr> = held_up.iter().map(|member| member.address).collect();
+    eventually("everybody to be held up", || (postponed(&house) == addresses.iter().copied().collect()).then_some(()));
+    let acked = take_acks(&mut held_up[0], 1);
+    let gone = held_up.remove(0);
+    SockRef::from(&gone.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(gone);
+    // This one has said all it wanted to.
+    held_up[0].stream.shutdown(Shutdown::Write).unwrap();
+    for (number, member) in (LAST..).zip(&mut publishers) {
+        write_messages(member, number, 0..1);
+    }
+    drop(stalled);
+    let mut next = BTreeMap::new();
+    asleep.hear_until(|frame| {
+        let Frame::Message(message) = frame else { panic!("{frame:?}") };
+        let (publisher, number) = label_of(message.payload);
+        let next_number = next.entry(publisher).or_insert(0);
+        assert_eq!(number, *next_number, "the messages of {publisher}");
+        *next_number += 1;
+        // That is the reactor's, too, and behind everything that was in the mailbox.
+        assert!(publisher != LAST || next[&0] >= acked, "{acked} were acknowledged, {next:?}");
+        (LAST..LAST + 3).all(|last| next.contains_key(&last))
+            && [1, 2].iter().all(|held| next.get(held) == Some(&WRITTEN))
+    });
+    held_up.iter_mut().for_each(|member| assert_eq!(take_acks(member, WRITTEN), WRITTEN));
+    assert_eq!(held_up[0].stream.read(&mut [0]).unwrap(), 0, "whoever has closed its side is let go at last");
+    publishers.iter_mut().for_each(|member| assert_eq!(take_acks(member, 1), 1));
+    drop((lively, asleep, publishers, held_up));
+    house.wait_for_connections(0);
 }

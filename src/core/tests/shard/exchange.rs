@@ -148,6 +148,24 @@ fn mail_that_costs_more_than_a_turn_goes_on_in_the_next() {
 }
 
 #[test]
+fn mail_that_nobody_wants_does_not_make_a_turn_long() {
+    let mut row = Row::new(2);
+    let (publisher, subscriber) = (row[0].open(), row[1].open());
+    // Others see no more of this filter than its first level.
+    row[1].subscribe(subscriber, wish(1, "room/+/door", Policy::Disconnect));
+    for _ in 0..50_000 {
+        row[0].publish(publisher, "room/7/window", "open");
+    }
+    let mut envelope = row.take(0, 1);
+    let mut turns = 1;
+    while !row[1].shard.receive_mail(0, &mut envelope) {
+        turns += 1;
+        row[1].turn();
+    }
+    assert!(turns > 2, "50 000 messages in {turns} turns");
+}
+
+#[test]
 fn a_publisher_elsewhere_is_nobodys_own() {
     let mut row = Row::new(2);
     let (publisher, subscriber) = (row[0].open(), row[1].open());
