@@ -206,8 +206,11 @@ impl Oracle {
     }
 
     /// At rest: a request that ended at its deadline was put to somebody, if somebody was there all the time and had
-    /// room.
+    /// room. Between nodes its deadline may come while it is still on its way, and then nobody is called.
     pub(crate) fn settle_calls(&mut self) {
+        if self.is_spread() {
+            return;
+        }
         for request in &self.requests.list[self.requests.settled..] {
             let of = |index: &SubscriptionIndex| &self.subscriptions[*index];
             let perhaps: Vec<_> =
@@ -218,8 +221,7 @@ impl Oracle {
             };
             // A call that was read by nobody went with its responder.
             let is_lost = perhaps.iter().any(|index| self.connections[of(index).connection as usize].end.is_some());
-            let was_full = self.full_at.is_some_and(|at| at >= request.moment);
-            let is_owed = perhaps.iter().any(is_steady) && !is_lost && !was_full;
+            let is_owed = perhaps.iter().any(is_steady) && !is_lost;
             let is_lost_on_its_way = request.is_expired && request.called.is_none() && is_owed;
             assert!(!is_lost_on_its_way, "a request of connection {} was put to nobody", request.requester);
         }
