@@ -86,14 +86,14 @@ fn a_member_elsewhere_that_is_full_is_passed_over_until_it_has_room() {
     }
     let returned = row[1].shard.counters().returned;
     assert_eq!(returned, 1, "told once, and not asked again");
-    row[1].received(near);
+    let near_count = row[1].received(near).len();
     row[1].publish(publisher, "jobs", "one");
     row[1].publish(publisher, "jobs", "two");
     row.settle();
     assert_eq!(row[1].received(near), ["picked 1: one", "picked 1: two"]);
     row[0].read_on(far);
     row.settle();
-    row[0].received(far);
+    assert_eq!(row[0].received(far).len(), 40 - near_count, "what came back went to one of them, once");
     for number in 0..4 {
         row[1].publish(publisher, "jobs", &number.to_string());
     }
@@ -166,4 +166,29 @@ fn a_no_echo_member_is_not_picked_for_its_own_message_on_any_shard() {
     }
     row.settle();
     assert_eq!((row[0].received(quiet).len(), row[1].received(other).len()), (4, 0));
+}
+
+/// What comes back is picked again by who wrote it. That session is gone, and its slot is another's.
+#[test]
+fn a_no_echo_member_gets_what_the_session_wrote_that_had_its_slot_before() {
+    let mut row = Row::new(3);
+    let group = group_at(1, 3, "jobs", false);
+    let (writer, leaves) = (row[0].open(), row[2].open());
+    row.join(2, leaves, &group, Policy::Disconnect);
+    row[0].publish(writer, "jobs", "of the one before");
+    row.turn();
+    row.carry(0, 1);
+    let mut picked = row.take(1, 2);
+    row[0].shard.remove_session(writer);
+    let successor = row[0].open();
+    assert_eq!(successor.slot(), writer.slot());
+    let wish = command::Subscribe { group: group.as_bytes(), no_echo: true, ..wish(1, "jobs", Policy::Disconnect) };
+    row[0].subscribe(successor, wish);
+    row.turn();
+    row.carry(0, 1);
+    row[2].shard.remove_session(leaves);
+    row.read(1, 2, &mut picked);
+    row[1].shard.note_transit(2, 0);
+    row.settle();
+    assert_eq!(row[0].received(successor), ["subscribed 1", "picked 1: of the one before"]);
 }
