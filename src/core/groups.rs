@@ -239,7 +239,7 @@ impl Shard {
 
     fn list_of_perch(&mut self, perch: Perch) -> &mut Vec<GroupKey> {
         match perch {
-            Perch::Topic(topic) => &mut self.topics.get_mut(topic).groups,
+            Perch::Topic(topic) => self.topics.get_mut(topic).groups_mut(),
             Perch::Node(node) => self.filters.groups_at_mut(node),
         }
     }
@@ -254,7 +254,7 @@ impl Shard {
     /// The group that stands where this one says it does.
     pub(crate) fn group_at_place_of(&self, group: &Group) -> Option<GroupKey> {
         let list = match group.perch {
-            Perch::Topic(topic) => &self.topics.get(topic).groups[..],
+            Perch::Topic(topic) => self.topics.get(topic).groups(),
             Perch::Node(node) => self.filters.groups_at(node),
         };
         list.get(group.position as usize).copied()

@@ -47,7 +47,7 @@ impl Shard {
                 Registered::Refused(code)
             }
         };
-        let registered = &mut self.sessions[session].registered;
+        let registered = &mut self.sessions[session].publishing_mut().registered;
         let index = usize::from(short_id);
         if registered.len() <= index {
             registered.resize(index + 1, Registered::Nothing);
@@ -102,11 +102,15 @@ impl Shard {
         Others::Some { spot, mask: self.others_interested(spot) }
     }
 
+    fn registered(&self, session: SessionKey, short_id: u16) -> Option<&Registered> {
+        self.sessions[session].publishing.as_ref()?.registered.get(usize::from(short_id))
+    }
+
     fn number_publish(&mut self, session: SessionKey, ack: AckLevel) -> Option<u64> {
         (ack != AckLevel::None).then(|| {
-            let state = &mut self.sessions[session];
-            state.publish_number += 1;
-            state.publish_number
+            let publishing = self.sessions[session].publishing_mut();
+            publishing.number += 1;
+            publishing.number
         })
     }
 
@@ -121,7 +125,7 @@ impl Shard {
     ) -> Result<Result<Routed<'a>, Code>, Violation> {
         let topic = match target {
             Target::Short(short_id) if short_id >= self.settings.limits.short_ids_max => Err(Code::ShortIdOutOfRange),
-            Target::Short(short_id) => match self.sessions[session].registered.get(usize::from(short_id)) {
+            Target::Short(short_id) => match self.registered(session, short_id) {
                 Some(Registered::Topic(topic)) => Ok(Routed::Known(*topic)),
                 Some(Registered::Refused(code)) => Err(*code),
                 Some(Registered::Nothing) | None => return Err(Violation(Code::UnknownShortId)),
@@ -161,7 +165,7 @@ impl Shard {
         let set = self.matched(topic);
         let found = self.topics.get(topic);
         let matches = &self.topics.set(set).matches;
-        let has_groups = !found.groups.is_empty() || !matches.groups.is_empty();
+        let has_groups = !found.groups().is_empty() || !matches.groups.is_empty();
         let audience = if !found.exact.is_empty() || self.topics.set(set).conflates {
             Some(Audience::Topic(topic, set))
         } else {
@@ -243,7 +247,7 @@ impl Shard {
 
     /// Every group, exact ones first, that a topic belongs to.
     pub(crate) fn groups_of(&self, topic: TopicKey, set: MatchKey) -> GroupKeys {
-        let exact = self.topics.get(topic).groups.iter();
+        let exact = self.topics.get(topic).groups().iter();
         exact.chain(&self.topics.set(set).matches.groups).copied().collect()
     }
 
@@ -264,7 +268,7 @@ impl Shard {
     }
 
     fn note_acked(&mut self, session: SessionKey, number: u64) {
-        let pending = &mut self.sessions[session].pending_acks;
+        let pending = &mut self.sessions[session].publishing_mut().pending_acks;
         match pending.last_mut() {
             Some(range) if range.first + u64::from(range.count) == number => range.count += 1,
             last => {
@@ -283,7 +287,10 @@ impl Shard {
 
     /// Tells the publishes that this turn has placed; everything is fanned out.
     pub(crate) fn send_acks(&mut self, session: SessionKey) {
-        for PendingAck { first, count } in std::mem::take(&mut self.sessions[session].pending_acks) {
+        let Some(publishing) = &mut self.sessions[session].publishing else {
+            return;
+        };
+        for PendingAck { first, count } in std::mem::take(&mut publishing.pending_acks) {
             self.enqueue_event(session, &Event::Acked { first, count, level: AckLevel::Routed });
         }
     }

@@ -66,6 +66,16 @@ impl Dialogue {
     }
 }
 
+/// What a session has that registers topics or wants acknowledgements. Those who only listen are many, and go without.
+#[derive(Default)]
+pub(crate) struct Publishing {
+    /// By short id.
+    pub(crate) registered: Vec<Registered>,
+    /// Publishes that asked for an ack, so far.
+    pub(crate) number: u64,
+    pub(crate) pending_acks: SmallVec<[PendingAck; 1]>,
+}
+
 /// A range of publishes that is to be acknowledged at the end of the turn.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PendingAck {
@@ -94,13 +104,10 @@ pub(crate) struct Session {
     pub(crate) waiting: Waiting,
     /// By their numbers, sorted.
     pub(crate) subscriptions: SmallVec<[(u32, SubscriptionKey); 2]>,
-    pub(crate) registered: Vec<Registered>,
+    pub(crate) publishing: Option<Box<Publishing>>,
     pub(crate) dialogue: Option<Box<Dialogue>>,
     pub(crate) queue: Queue,
     pub(crate) held: HeldList,
-    /// Publishes that asked for an ack, so far.
-    pub(crate) publish_number: u64,
-    pub(crate) pending_acks: SmallVec<[PendingAck; 1]>,
     /// The fan-out that met this session last, and what it found; see `fanout`.
     pub(crate) meeting: Meeting,
 }
@@ -128,14 +135,16 @@ impl Session {
             owes_room: false,
             waiting: Waiting::Nothing,
             subscriptions: SmallVec::new(),
-            registered: Vec::new(),
+            publishing: None,
             dialogue: None,
             queue: Queue::EMPTY,
             held: HeldList::EMPTY,
-            publish_number: 0,
-            pending_acks: SmallVec::new(),
             meeting: Meeting { fanout: 0, governing: SubscriptionKey::NONE, by_id: false, echo: false },
         }
+    }
+
+    pub(crate) fn publishing_mut(&mut self) -> &mut Publishing {
+        self.publishing.get_or_insert_default()
     }
 
     pub(crate) fn find_subscription(&self, number: u32) -> Result<usize, usize> {

@@ -335,7 +335,8 @@ impl Shard {
         if self.sessions[key].is_ended {
             return;
         }
-        if !self.sessions[key].pending_acks.is_empty() {
+        let publishing = self.sessions[key].publishing.as_ref();
+        if publishing.is_some_and(|publishing| !publishing.pending_acks.is_empty()) {
             self.seal_all();
             self.send_acks(key);
         }
@@ -345,7 +346,8 @@ impl Shard {
             self.detach_chain(subscription);
             self.subscriptions.remove(subscription);
         }
-        for registered in std::mem::take(&mut self.sessions[key].registered) {
+        let publishing = self.sessions[key].publishing.take();
+        for registered in publishing.into_iter().flat_map(|publishing| publishing.registered) {
             if let Registered::Topic(topic) = registered {
                 self.topics.unhold(topic);
             }

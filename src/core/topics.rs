@@ -38,8 +38,9 @@ pub(crate) struct Topic {
     pub(crate) name: Box<str>,
     /// Exact subscriptions outside groups.
     pub(crate) exact: SmallVec<[SubscriptionKey; 4]>,
-    /// Groups with exactly this filter.
-    pub(crate) groups: Vec<GroupKey>,
+    /// Groups with exactly this filter; few topics have one, and all would pay for an empty list.
+    #[expect(clippy::box_collection, reason = "a list that is mostly absent should take one word")]
+    groups: Option<Box<Vec<GroupKey>>>,
     /// Encodings of the exact subscribers, a bit each; may keep a bit too many until the next fan-out.
     pub(crate) encodings: u8,
     /// What matches by wildcard, valid for `generation`.
@@ -56,6 +57,16 @@ pub(crate) struct Topic {
 }
 
 impl Topic {
+    /// Groups with exactly this filter.
+    pub(crate) fn groups(&self) -> &[GroupKey] {
+        self.groups.as_deref().map_or(&[], Vec::as_slice)
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn groups_mut(&mut self) -> &mut Vec<GroupKey> {
+        self.groups.get_or_insert_default()
+    }
+
     /// What MESSAGE frames call the topic: never 0.
     pub(crate) fn id_of(key: TopicKey) -> u32 {
         key.index() as u32 + 1
@@ -137,7 +148,7 @@ impl Topics {
         let key = self.topics.insert(Topic {
             name: name.into(),
             exact: SmallVec::new(),
-            groups: Vec::new(),
+            groups: None,
             encodings: 0,
             matched: MatchKey::NONE,
             generation: 0,
@@ -232,7 +243,7 @@ impl Topics {
 
     fn forget(&mut self, key: TopicKey) {
         let topic = self.topics.remove(key);
-        assert!(!topic.open.is_some() && topic.exact.is_empty() && topic.groups.is_empty(), "nobody holds it");
+        assert!(!topic.open.is_some() && topic.exact.is_empty() && topic.groups().is_empty(), "nobody holds it");
         if topic.matched.is_some() {
             self.release_set(topic.matched);
         }

@@ -49,7 +49,7 @@ impl Reactor {
         self.journalist.closed(
             self.clock.since_start(),
             connection.id,
-            connection.address,
+            connection.address(),
             closing.code,
             spoken.filter(|_| closing.parting.is_some()),
         );
@@ -64,7 +64,7 @@ impl Reactor {
     pub(super) fn end_of_input(&mut self, index: usize) {
         if self.depart(index) {
             let connection = &self.connections[index];
-            self.journalist.torn(self.clock.since_start(), connection.id, connection.address);
+            self.journalist.torn(self.clock.since_start(), connection.id, connection.address());
         }
         self.part(index);
     }
@@ -151,9 +151,9 @@ impl Reactor {
     pub(super) fn lose(&mut self, index: usize, error: &io::Error) {
         let connection = &self.connections[index];
         if connection.native.held_bytes() > 0 {
-            self.journalist.torn(self.clock.since_start(), connection.id, connection.address);
+            self.journalist.torn(self.clock.since_start(), connection.id, connection.address());
         }
-        self.journalist.lost(self.clock.since_start(), connection.address, error);
+        self.journalist.lost(self.clock.since_start(), connection.address(), error);
         self.remove(index);
     }
 
@@ -170,7 +170,7 @@ impl Reactor {
         }
         // Closing the descriptor would do; saying so keeps the order plain.
         let _ = self.poll.registry().deregister(&mut connection.stream);
-        let (is_turned_away, address) = (connection.is_turned_away, connection.address.ip());
+        let (is_turned_away, address) = (connection.is_turned_away, connection.address().ip());
         // Its place is free when its descriptor is.
         drop(connection);
         self.note_gone(is_turned_away, address);

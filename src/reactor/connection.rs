@@ -5,7 +5,7 @@ use fanwire_core::wheel::TimerKey;
 use fanwire_gateway::Native;
 use mio::net::TcpStream;
 use std::io::{self, ErrorKind, Read};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// How far a connection's life has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,9 @@ pub(super) struct Held {
 
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
-    pub(super) address: SocketAddr,
+    /// The peer's address in two parts, which take less than a whole one.
+    ip: IpAddr,
+    port: u16,
     pub(super) id: u64,
     pub(super) native: Native,
     pub(super) phase: Phase,
@@ -64,7 +66,8 @@ impl Connection {
     pub(super) fn new(stream: TcpStream, address: SocketAddr, id: u64, native: Native, is_turned_away: bool) -> Self {
         Connection {
             stream,
-            address,
+            ip: address.ip(),
+            port: address.port(),
             id,
             native,
             phase: Phase::Live,
@@ -78,6 +81,11 @@ impl Connection {
             is_read_closed: false,
             has_ended: false,
         }
+    }
+
+    /// The peer's address.
+    pub(super) const fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.ip, self.port)
     }
 
     pub(super) fn note_event(&mut self, event: &mio::event::Event) {

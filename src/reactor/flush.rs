@@ -85,7 +85,7 @@ impl Reactor {
             let Some(index) = self.connection_of(session) else { continue };
             let connection = &self.connections[index];
             if let Err(error) = socket::limit_unsent(&connection.stream, self.bounds.socket.unsent_low_water) {
-                self.journalist.option_failed(self.clock.since_start(), connection.address, &error);
+                self.journalist.option_failed(self.clock.since_start(), connection.address(), &error);
             }
         }
         self.buffers.sessions = sessions;

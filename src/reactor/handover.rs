@@ -50,8 +50,8 @@ impl Reactor {
             self.alarms.cancel(alarm);
         }
         let arrival = Arrival {
+            address: connection.address(),
             stream: connection.stream,
-            address: connection.address,
             connection_id: connection.id,
             refusal: None,
             native: connection.native,

@@ -387,7 +387,7 @@ impl Reactor {
         connection.has_work_left = matches!(progress, Progress::More | Progress::Postponed);
         connection.is_postponed = progress == Progress::Postponed;
         if let Some(code) = self.shard.take_refusal() {
-            self.journalist.refused(self.clock.since_start(), connection.id, connection.address, code);
+            self.journalist.refused(self.clock.since_start(), connection.id, connection.address(), code);
         }
         self.note_partial(index);
         self.attach(index);

@@ -14,7 +14,7 @@ fn a_thousand_connections_are_balanced_and_stay_so_when_half_of_them_are_replace
     // Everybody on two of the four reactors leaves: what comes next must not be shared out blindly.
     for reactor in 0..2 {
         let left = house.ask(reactor, |reactor| {
-            reactor.connections.iter().map(|(_, connection)| connection.address).collect::<Vec<_>>()
+            reactor.connections.iter().map(|(_, connection)| connection.address()).collect::<Vec<_>>()
         });
         peers.retain(|peer| !left.contains(&peer.address));
     }

@@ -147,7 +147,7 @@ fn work(mut reactor: Reactor, questions: &Receiver<Question>) {
 
 /// Where a reactor keeps the connection of a peer.
 pub(super) fn slot_of(reactor: &Reactor, peer: SocketAddr) -> Option<usize> {
-    reactor.connections.iter().find(|(_, connection)| connection.address == peer).map(|(index, _)| index)
+    reactor.connections.iter().find(|(_, connection)| connection.address() == peer).map(|(index, _)| index)
 }
 
 /// A preface and a HELLO.

@@ -181,7 +181,7 @@ fn postponed(house: &House) -> BTreeSet<SocketAddr> {
     let of_reactor = |reactor| {
         house.ask(reactor, |reactor| {
             let postponed = reactor.connections.iter().filter(|(_, connection)| connection.is_postponed);
-            postponed.map(|(_, connection)| connection.address).collect::<Vec<_>>()
+            postponed.map(|(_, connection)| connection.address()).collect::<Vec<_>>()
         })
     };
     (0..STALLED).flat_map(of_reactor).collect()
