@@ -27,7 +27,8 @@
 //! | [`config`] | one validated configuration; the registry of its keys | wire, core |
 //! | [`logging`] | the log: off the reactors' threads, bounded, escaped; a throttle for what peers can cause | config |
 //! | [`escape`] | foreign text made safe to show | nothing |
-//! | [`cli`] | the verbs: serve, pub, sub, request, reply, config | all, client |
+//! | [`bench`] | the bench in the box: generator, floor, adapters of every protocol, workloads, comparison | wire, escape |
+//! | [`cli`] | the verbs: serve, pub, sub, request, reply, bench, config | all, client |
 //!
 //! Beside `src`: `tests/tidy` holds the rules of this house, who may import whom among them; `tests/simulation` runs
 //! shards, gateways and scripted clients from one seed; `tests/end_to_end` runs the real binary from outside; `fuzz`
@@ -36,6 +37,7 @@
 //! Three kinds of trouble are kept apart everywhere: a violation is the peer's (a code, and its connection ends), an
 //! `io::Error` is the machine's, a failed assertion is ours.
 
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod escape;

@@ -9,6 +9,7 @@
 //! unescaped only where raw bytes were asked for.
 
 mod banner;
+mod bench;
 mod config;
 mod connection;
 mod exec;
@@ -53,6 +54,7 @@ enum Verb {
     Subscribe(subscribe::Subscribe),
     Request(request::Request),
     Reply(reply::Reply),
+    Bench(bench::Bench),
     Config(config::Config),
 }
 
@@ -83,6 +85,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Subscribe(subscribe) => subscribe.run(),
         Verb::Request(request) => request.run(),
         Verb::Reply(reply) => reply.run(),
+        Verb::Bench(bench) => bench.run(),
         Verb::Config(config) => config.run(),
     };
     match outcome {

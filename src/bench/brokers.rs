@@ -1,0 +1,346 @@
+//! The brokers of a comparison: each a child process on a free port of loopback, with settings that are printed, one
+//! core's worth of threads, no persistence and no limit that a run would touch. They end with this process, and the
+//! directory of their settings is gone once they have read them: this process may be interrupted at any time.
+
+use super::adapter::Target;
+use super::error::BenchError;
+use crate::escape::visible;
+use rustix::process::{Signal, set_parent_process_death_signal};
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+/// How long a broker may take until it accepts connections.
+const START_PATIENCE: Duration = Duration::from_secs(15);
+/// Between two attempts.
+const START_STEP: Duration = Duration::from_millis(20);
+/// Where Debian puts servers, which is not on everybody's PATH.
+const SERVER_DIRECTORIES: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/sbin"];
+
+/// Fanwire: reactors as asked, everything else as it comes, but for the log.
+const FANWIRE_SETTINGS: &str = "[log]\nlevel = \"error\"\n";
+const NATS_SETTINGS: &str = "max_connections: 1000000\nmax_pending: 268435456\nmax_subscriptions: 0\n\
+    ping_interval: \"1h\"\nwrite_deadline: \"60s\"\n";
+const REDIS_SETTINGS: [&str; 7] = [
+    "--save \"\"",
+    "--appendonly no",
+    "--maxclients 1000000",
+    "--client-output-buffer-limit pubsub 0 0 0",
+    "--tcp-backlog 4096",
+    "--timeout 0",
+    "--daemonize no",
+];
+/// `user root` has an effect for root alone: a change of user would cut the leash.
+const MOSQUITTO_SETTINGS: &str = "user root\nallow_anonymous true\npersistence false\nmax_queued_messages 0\n\
+    max_connections -1\nset_tcp_nodelay true\nlog_type none\n";
+
+/// A broker that listens.
+#[derive(Debug)]
+pub struct Broker {
+    /// Whose protocol it speaks.
+    pub target: Target,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its process, where it can be looked at.
+    pub process: Option<u32>,
+    /// What it calls itself.
+    pub version: String,
+    /// How it was started.
+    pub settings: String,
+    /// Ends with this value.
+    _child: Option<Running>,
+}
+
+/// How brokers are started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setup {
+    /// Whether the floor has to tell messages apart: several publishers or topics.
+    pub split: bool,
+    /// Fanwire's reactors.
+    pub reactors: u32,
+}
+
+/// A child process, gone when it is dropped.
+#[derive(Debug)]
+struct Running {
+    child: Child,
+}
+
+impl Broker {
+    /// One that somebody else has started.
+    pub fn attached(target: Target, address: SocketAddr, process: Option<u32>) -> Broker {
+        let (version, settings) = ("unknown".to_owned(), "not started by this bench".to_owned());
+        Broker { target, address, process, version, settings, _child: None }
+    }
+
+    /// Starts one, and waits until it accepts connections.
+    pub fn start(target: Target, setup: Setup) -> Result<Broker, BenchError> {
+        match target {
+            Target::Floor => floor(setup),
+            Target::Fanwire => fanwire(setup),
+            Target::Nats => nats(),
+            Target::Redis => redis(),
+            Target::Mqtt => mosquitto(),
+        }
+    }
+
+    /// The line that tells what this is.
+    pub fn line(&self) -> String {
+        format!("{}: {}; {}", self.target.name(), self.version, self.settings)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It fails only when the broker has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn floor(setup: Setup) -> Result<Broker, BenchError> {
+    let mut command = own_binary()?;
+    command.args(["bench", "floor-relay"]).args(setup.split.then_some("--split"));
+    let mode = if setup.split { "split by topic" } else { "whole reads" };
+    let settings = format!("a bare epoll relay, {mode}, one thread, 64 KiB reads, one write a subscriber and turn");
+    announced(Target::Floor, "the floor relay", command, "listening ", settings)
+}
+
+fn fanwire(setup: Setup) -> Result<Broker, BenchError> {
+    let directory = Directory::new()?;
+    let file = directory.write("fanwire.toml", FANWIRE_SETTINGS)?;
+    let mut command = leashed(&std::env::current_exe()?)?;
+    let reactors = setup.reactors.to_string();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--reactors", &reactors, "--config"]).arg(file);
+    command.env_remove("FANWIRE_LOG");
+    let settings = format!("--reactors {reactors}, log level error, everything else as it comes");
+    announced(Target::Fanwire, "fanwire serve", command, "fanwire://", settings)
+}
+
+fn nats() -> Result<Broker, BenchError> {
+    let program = find("nats-server", "nats-server")?;
+    let (directory, port) = (Directory::new()?, free_port()?);
+    let text = format!("listen: \"127.0.0.1:{port}\"\n{NATS_SETTINGS}");
+    let file = directory.write("nats.conf", &text)?;
+    let version = version(&program, "-v");
+    let mut command = leashed(&program)?;
+    command.arg("-c").arg(file).env("GOMAXPROCS", "1");
+    let settings = format!("GOMAXPROCS=1, {}", one_line(NATS_SETTINGS));
+    started(Target::Nats, "nats-server", command, port, version, settings)
+}
+
+fn redis() -> Result<Broker, BenchError> {
+    let program = find("redis-server", "redis-server").or_else(|_| find("valkey-server", "redis-server"))?;
+    let (directory, port) = (Directory::new()?, free_port()?);
+    let version = version(&program, "--version");
+    let mut command = leashed(&program)?;
+    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--logfile", "", "--dir"]).arg(&directory.0);
+    for setting in REDIS_SETTINGS {
+        command.args(shlex::split(setting).expect("the settings are well formed"));
+    }
+    let settings = format!("RESP3, {}", REDIS_SETTINGS.join(" "));
+    started(Target::Redis, "redis-server", command, port, version, settings)
+}
+
+fn mosquitto() -> Result<Broker, BenchError> {
+    let program = find("mosquitto", "mosquitto")?;
+    let (directory, port) = (Directory::new()?, free_port()?);
+    let text = format!("listener {port} 127.0.0.1\n{MOSQUITTO_SETTINGS}");
+    let file = directory.write("mosquitto.conf", &text)?;
+    let version = version(&program, "-h");
+    let mut command = leashed(&program)?;
+    command.arg("-c").arg(file);
+    let settings = format!("QoS 0, {}", one_line(MOSQUITTO_SETTINGS));
+    started(Target::Mqtt, "mosquitto", command, port, version, settings)
+}
+
+/// Starts one of ours, which says where it listens.
+fn announced(
+    target: Target,
+    program: &str,
+    mut command: Command,
+    mark: &str,
+    settings: String,
+) -> Result<Broker, BenchError> {
+    let failed = |reason: String| BenchError::Start { program: program.to_owned(), reason };
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
+    let said = lines_of(child.stdout.take().expect("piped"));
+    let mut complaints = child.stderr.take().expect("piped");
+    let running = Running { child };
+    let begin = Instant::now();
+    loop {
+        let line = match said.recv_timeout(START_PATIENCE.saturating_sub(begin.elapsed())) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Timeout) => {
+                return Err(failed(format!("it has not said where it listens for {START_PATIENCE:?}")));
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                let mut text = String::new();
+                let _ = complaints.read_to_string(&mut text);
+                return Err(failed(visible(text.trim()).into_owned()));
+            }
+        };
+        let Some((_, rest)) = line.split_once(mark) else { continue };
+        let address = rest.split_whitespace().next().and_then(|text| text.parse().ok());
+        let address = address.ok_or_else(|| failed(format!("it listens at {rest:?}, which is no address")))?;
+        // What it may complain of later must not fill the pipe.
+        std::thread::spawn(move || io::copy(&mut complaints, &mut io::sink()));
+        let process = Some(running.child.id());
+        let version = format!("fanwire {}", env!("CARGO_PKG_VERSION"));
+        return Ok(Broker { target, address, process, version, settings, _child: Some(running) });
+    }
+}
+
+/// What a child says, line by line, read to its end: a pipe that is closed early would be the child's trouble.
+fn lines_of(output: ChildStdout) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            // Once it is known where the child listens, nobody waits for more.
+            let _ = sender.send(line);
+        }
+    });
+    receiver
+}
+
+/// Starts one of the others, and knocks until somebody opens.
+fn started(
+    target: Target,
+    program: &str,
+    mut command: Command,
+    port: u16,
+    version: String,
+    settings: String,
+) -> Result<Broker, BenchError> {
+    let failed = |reason: String| BenchError::Start { program: program.to_owned(), reason };
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let child = command.spawn().map_err(|error| failed(error.to_string()))?;
+    let mut running = Running { child };
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let begin = Instant::now();
+    while TcpStream::connect(address).is_err() {
+        if let Some(status) = running.child.try_wait()? {
+            return Err(failed(format!("it ended with {status}; its settings were: {settings}")));
+        }
+        if begin.elapsed() > START_PATIENCE {
+            return Err(failed(format!("nobody listens at {address} after {START_PATIENCE:?}")));
+        }
+        std::thread::sleep(START_STEP);
+    }
+    let process = Some(running.child.id());
+    Ok(Broker { target, address, process, version, settings, _child: Some(running) })
+}
+
+/// A command that ends with this process, however this process ends: this very binary ties itself to its parent and
+/// becomes the program.
+fn leashed(program: &Path) -> Result<Command, BenchError> {
+    let mut command = own_binary()?;
+    command.args(["bench", "leash"]).arg(program);
+    Ok(command)
+}
+
+/// Ties this process to the one that started it and becomes the program; returns only if it can't.
+pub fn leash(words: &[OsString]) -> io::Error {
+    let Some((program, arguments)) = words.split_first() else { return io::Error::other("no program is named") };
+    match set_parent_process_death_signal(Some(Signal::KILL)) {
+        Ok(()) => Command::new(program).args(arguments).exec(),
+        Err(error) => error.into(),
+    }
+}
+
+fn own_binary() -> Result<Command, BenchError> {
+    Ok(Command::new(std::env::current_exe()?))
+}
+
+fn find(program: &'static str, package: &'static str) -> Result<PathBuf, BenchError> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories = std::env::split_paths(&path).chain(SERVER_DIRECTORIES.map(PathBuf::from));
+    let found = directories.map(|directory| directory.join(program)).find(|file| file.is_file());
+    found.ok_or(BenchError::Missing { program, package })
+}
+
+/// The first line that a program says of itself.
+fn version(program: &Path, flag: &str) -> String {
+    let output = Command::new(program).arg(flag).stdin(Stdio::null()).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let line = text.lines().next().unwrap_or_default();
+    // Redis adds how it was built.
+    visible(line.split(" sha=").next().unwrap_or(line).trim()).into_owned()
+}
+
+fn free_port() -> Result<u16, BenchError> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+fn one_line(settings: &str) -> String {
+    settings.trim().replace('\n', ", ")
+}
+
+/// A directory for what a broker needs.
+#[derive(Debug)]
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Result<Directory, BenchError> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        loop {
+            let name = format!("fanwire-bench-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+            let path = std::env::temp_dir().join(name);
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(Directory(path)),
+                // Somebody else's: what stands in it could be theirs too.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<PathBuf, BenchError> {
+        let file = self.0.join(name);
+        fs::write(&file, text)?;
+        Ok(file)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_missing_is_named_with_its_package() {
+        let error = find("no-such-broker", "its-package").unwrap_err();
+        assert_eq!(error.to_string(), "no-such-broker is not on the PATH; on Debian: apt-get install its-package");
+    }
+
+    #[test]
+    fn a_program_that_ends_at_once_did_not_start() {
+        let outcome = started(Target::Nats, "false", Command::new("false"), 1, String::new(), "none".to_owned());
+        let message = outcome.unwrap_err().to_string();
+        assert!(message.starts_with("false did not start: it ended with"), "{message}");
+        let outcome = announced(Target::Floor, "true", Command::new("true"), "listening ", String::new());
+        assert!(outcome.unwrap_err().to_string().starts_with("true did not start"), "it said nothing");
+    }
+
+    #[test]
+    fn a_directory_is_nobody_else_s_and_ends_with_its_value() {
+        let (one, other) = (Directory::new().unwrap(), Directory::new().unwrap());
+        assert_ne!(one.0, other.0);
+        let file = one.write("name", "text").unwrap();
+        drop(one);
+        assert!(!file.exists() && other.0.exists());
+    }
+}

@@ -1,0 +1,299 @@
+//! The comparison: the rows of work that brokers are held against each other by, each a trial of its own.
+//!
+//! Work at saturation is followed by the same work at half of the rate that the floor reached, because a broker may
+//! look good at saturation by dawdling: there its batches and its latency stand beside the floor's at equal load.
+
+use super::adapter::Target;
+use super::error::BenchError;
+use super::machine::Machine;
+use super::report::Workload;
+use super::table::{Table, figure};
+use super::trial::{Entry, Field, Spread, Trial, hold};
+use super::workloads::conns::Conns;
+use super::workloads::fanout::Fanout;
+use super::workloads::game::Game;
+use super::workloads::latency::Latency;
+use super::workloads::request::Request;
+use serde_json::{Value, json};
+use std::time::{Duration, SystemTime};
+
+/// Connections of the rows about memory, and open files beside them.
+const CONNECTIONS: u32 = 19_000;
+const OTHER_FILES: u64 = 500;
+/// Who reaches less than this multiple of a rate at saturation is not asked for that rate.
+const HEADROOM: f64 = 1.1;
+const PAYLOAD_BYTES: usize = 64;
+const BATCH: u32 = 50;
+const LATENCY_RATE: f64 = 20_000.0;
+const REQUEST_RATE: f64 = 5_000.0;
+
+/// What is compared.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Rounds of each row.
+    pub rounds: u32,
+    /// How long each run is measured.
+    pub duration: Duration,
+    /// Only rows whose name holds this.
+    pub only: Option<String>,
+    /// Whom.
+    pub targets: Vec<Target>,
+}
+
+/// All rows.
+#[derive(Debug)]
+pub struct Comparison {
+    /// On what.
+    pub machine: Machine,
+    /// When, as text.
+    pub date: String,
+    /// How often.
+    pub rounds: u32,
+    /// The rows, in order.
+    pub rows: Vec<Row>,
+}
+
+/// A row: a name and its trial.
+#[derive(Debug)]
+pub struct Row {
+    /// A few words.
+    pub name: String,
+    /// What it shows, which says how it is drawn.
+    pub kind: Kind,
+    /// The outcome.
+    pub trial: Trial,
+}
+
+/// What a row shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Processor time a delivery at saturation; the rate beside it.
+    Saturated,
+    /// The same at half of the floor's rate.
+    Half,
+    /// Latency percentiles.
+    Latency,
+    /// Memory against connections.
+    Memory,
+}
+
+/// Runs all rows. `tell` hears what happens next.
+pub fn compare(plan: &Plan, tell: &mut dyn FnMut(&str)) -> Result<Comparison, BenchError> {
+    let mut comparison = Comparison {
+        machine: Machine::here(),
+        date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        rounds: plan.rounds,
+        rows: Vec::new(),
+    };
+    for (name, fanout) in fanouts(plan.duration) {
+        if plan.wants(name) {
+            comparison.row(name.to_owned(), Kind::Saturated, &fanout, &plan.targets, plan, tell)?;
+            comparison.half_row(name, &fanout, plan, tell)?;
+        }
+    }
+    for (name, kind, workload) in others(plan.duration, comparison.machine.open_files_max) {
+        if plan.wants(name) {
+            comparison.row(name.to_owned(), kind, &*workload, &plan.targets, plan, tell)?;
+        }
+    }
+    if comparison.rows.is_empty() {
+        return Err(BenchError::Usage(format!("no row is called so; the rows are: {}", names().join(", "))));
+    }
+    Ok(comparison)
+}
+
+impl Plan {
+    fn wants(&self, name: &str) -> bool {
+        let Some(only) = &self.only else { return true };
+        if names().contains(&only.as_str()) { name == only } else { name.contains(only.as_str()) }
+    }
+}
+
+/// The rows that are taken at saturation and at half of the floor's rate.
+fn fanouts(duration: Duration) -> Vec<(&'static str, Fanout)> {
+    let fanout = |publishers, subscribers, topics| Fanout {
+        publishers,
+        subscribers,
+        topics,
+        payload_bytes: PAYLOAD_BYTES,
+        batch: BATCH,
+        rate: None,
+        duration,
+        reactors: 1,
+    };
+    vec![
+        ("1 -> 100", fanout(1, 100, 1)),
+        ("1 -> 1000", fanout(1, 1_000, 1)),
+        ("1 -> 1", fanout(1, 1, 1)),
+        ("10 -> 10 over 10 topics", fanout(10, 10, 10)),
+    ]
+}
+
+fn others(duration: Duration, open_files_max: u64) -> Vec<(&'static str, Kind, Box<dyn Workload>)> {
+    let most = u32::try_from(open_files_max.saturating_sub(OTHER_FILES)).unwrap_or(u32::MAX);
+    let connections = CONNECTIONS.min(most).max(5);
+    let conns =
+        |one_topic| Conns { connections, ramp: None, one_topic, rate_per_connection: None, duration, reactors: 1 };
+    let latency = Latency { rate: LATENCY_RATE, subscribers: 1, payload_bytes: PAYLOAD_BYTES, duration, reactors: 1 };
+    let request =
+        Request { rate: Some(REQUEST_RATE), in_flight: 100, payload_bytes: PAYLOAD_BYTES, duration, reactors: 1 };
+    let game = Game { rooms: 1, players: 100, hz: 20.0, payload_bytes: PAYLOAD_BYTES, duration, reactors: 1 };
+    vec![
+        ("latency at 20 000/s", Kind::Latency, Box::new(latency)),
+        ("request latency at 5 000/s", Kind::Latency, Box::new(request)),
+        ("game: 100 players at 20 Hz", Kind::Latency, Box::new(game)),
+        ("idle connections, own topic each", Kind::Memory, Box::new(conns(false))),
+        ("idle connections, one topic", Kind::Memory, Box::new(conns(true))),
+    ]
+}
+
+fn names() -> Vec<&'static str> {
+    let others = others(Duration::ZERO, u64::MAX);
+    fanouts(Duration::ZERO).iter().map(|(name, _)| *name).chain(others.iter().map(|(name, _, _)| *name)).collect()
+}
+
+impl Comparison {
+    fn row(
+        &mut self,
+        name: String,
+        kind: Kind,
+        workload: &dyn Workload,
+        targets: &[Target],
+        plan: &Plan,
+        tell: &mut dyn FnMut(&str),
+    ) -> Result<(), BenchError> {
+        let trial = hold(workload, &Field::Own(targets.to_vec()), plan.rounds, tell)?;
+        self.rows.push(Row { name, kind, trial });
+        Ok(())
+    }
+
+    /// The row just taken, at half of the floor's rate, with those who reach that.
+    fn half_row(
+        &mut self,
+        name: &str,
+        fanout: &Fanout,
+        plan: &Plan,
+        tell: &mut dyn FnMut(&str),
+    ) -> Result<(), BenchError> {
+        let trial = &self.rows.last().expect("the saturated row comes first").trial;
+        let hearers = f64::from(fanout.subscribers / fanout.topics);
+        let reached = |target| trial.entry(target)?.spread("deliveries/s").map(|spread| spread.median / hearers);
+        let Some(floor) = reached(Target::Floor) else { return Ok(()) };
+        let rate = (floor / 2.0).round();
+        let (able, unable): (Vec<Target>, Vec<Target>) =
+            plan.targets.iter().partition(|target| reached(**target).is_some_and(|most| most >= rate * HEADROOM));
+        let workload = Fanout { rate: Some(rate), ..fanout.clone() };
+        self.row(format!("{name}, half rate"), Kind::Half, &workload, &able, plan, tell)?;
+        let skipped = &mut self.rows.last_mut().expect("just added").trial.skipped;
+        skipped.extend(
+            unable.iter().map(|target| format!("{}: it does not reach {rate:.0} messages a second", target.name())),
+        );
+        Ok(())
+    }
+
+    /// Who was measured, in the order of tables.
+    pub fn targets(&self) -> Vec<Target> {
+        let measured = |target: &Target| self.rows.iter().any(|row| row.trial.entry(*target).is_some());
+        Target::ALL.into_iter().filter(measured).collect()
+    }
+
+    /// How each broker was started, each line once.
+    pub fn settings(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.rows.iter().flat_map(|row| row.trial.settings.clone()).collect();
+        lines.sort();
+        lines.dedup();
+        lines
+    }
+
+    /// Everything for people: the machine, the settings, the table, and each row in detail.
+    pub fn print(&self) -> String {
+        let mut text = format!("{}, {} rounds, in turns\n{}\n", self.date, self.rounds, self.machine.line());
+        self.settings().iter().for_each(|line| text.push_str(&format!("  {line}\n")));
+        text.push_str(&format!("\n{}", self.summary().print()));
+        for row in &self.rows {
+            text.push_str(&format!("\n== {}\n{}", row.name, row.trial.print()));
+        }
+        text
+    }
+
+    /// A row a line: the score of each target, and what it is as a multiple of the floor's.
+    pub fn summary(&self) -> Table {
+        let targets = self.targets();
+        let mut head = vec!["work", "score"];
+        head.extend(targets.iter().map(|target| target.name()));
+        let mut table = Table::new(&head);
+        for row in &self.rows {
+            let mut cells = vec![row.name.clone(), row.trial.score_name().to_owned()];
+            cells.extend(targets.iter().map(|target| cell(&row.trial, *target)));
+            table.push(cells);
+        }
+        table
+    }
+
+    /// Everything, for machines.
+    pub fn json(&self) -> Value {
+        let rows = self.rows.iter().map(|row| json!({"name": row.name, "trial": row.trial.json(&self.machine)}));
+        json!({
+            "date": self.date,
+            "rounds": self.rounds,
+            "machine": self.machine.json(),
+            "settings": self.settings(),
+            "rows": rows.collect::<Vec<Value>>(),
+        })
+    }
+}
+
+/// `31.5 ±4% 1.50x`: the median, half the range, the multiple of the floor's.
+fn cell(trial: &Trial, target: Target) -> String {
+    let Some(Spread { median, min, max }) = trial.entry(target).and_then(Entry::score) else {
+        return "-".to_owned();
+    };
+    let is_spread = median != 0.0 && max > min;
+    let spread = if is_spread { format!(" ±{:.0}%", (max - min) / 2.0 / median * 100.0) } else { String::new() };
+    let ratio = trial.ratio(target).filter(|_| target != Target::Floor && median > 0.0);
+    let ratio = ratio.filter(|ratio| ratio.is_finite()).map(|ratio| format!(" {}x", figure(ratio))).unwrap_or_default();
+    format!("{}{spread}{ratio}", figure(median))
+}
+
+#[cfg(test)]
+pub(super) mod samples {
+    use super::*;
+    use crate::bench::trial::samples::trial;
+
+    pub(crate) fn comparison() -> Comparison {
+        let row = |name: &str, kind| {
+            let trial = trial(&[(Target::Floor, &[20.0, 22.0, 21.0]), (Target::Fanwire, &[30.0, 33.0, 31.5])]);
+            Row { name: name.to_owned(), kind, trial }
+        };
+        let rows = vec![
+            row("1 -> 100", Kind::Saturated),
+            row("1 -> 100, half rate", Kind::Half),
+            row("latency", Kind::Latency),
+            row("idle", Kind::Memory),
+        ];
+        Comparison { machine: Machine::here(), date: "2026-01-01T00:00:00Z".to_owned(), rounds: 3, rows }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_medians_spread_and_multiples() {
+        let text = samples::comparison().print();
+        assert!(text.contains("21.0 ±5%"), "{text}");
+        assert!(text.contains("31.5 ±5% 1.50x"), "{text}");
+        assert!(text.contains("== 1 -> 100, half rate"), "{text}");
+    }
+
+    #[test]
+    fn every_row_has_a_name_of_its_own() {
+        let mut names = names();
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+        let nothing = Plan { rounds: 1, duration: Duration::ZERO, only: Some("no such".to_owned()), targets: vec![] };
+        let message = compare(&nothing, &mut |_| {}).unwrap_err().to_string();
+        assert!(message.contains("1 -> 100, 1 -> 1000"), "{message}");
+    }
+}

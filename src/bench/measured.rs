@@ -1,0 +1,233 @@
+//! What a run has shown.
+
+use super::adapter::Target;
+use super::histogram::{Latencies, PERCENTILES, microseconds};
+use super::sequence::Faults;
+use serde_json::{Value, json};
+
+/// A generator that waits less than this share of the time was busy all the time.
+const IDLE_SHARE_MIN: f64 = 0.03;
+/// A broker that uses more of a core than this was busy all the time.
+const BUSY_CORES: f64 = 0.9;
+/// An open-loop run that reaches less of its rate did not reach it.
+const RATE_REACHED: f64 = 0.98;
+
+/// The numbers of one run.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    /// Whose.
+    pub target: Target,
+    /// How long was measured.
+    pub seconds: f64,
+    /// Messages sent while measured.
+    pub published: u64,
+    /// Messages that those should have brought, to all subscribers together.
+    pub due: u64,
+    /// Messages that arrived while measured.
+    pub deliveries: u64,
+    /// Reads of the generator that brought something.
+    pub reads: u64,
+    /// Bytes that it read.
+    pub read_bytes: u64,
+    /// The broker's processor time; `None` where its process can't be looked at.
+    pub broker_cpu_ns: Option<u64>,
+    /// Memory of the broker at the end.
+    pub resident_bytes: Option<u64>,
+    /// Read and write calls of the broker that the kernel counts; sockets' own calls are not among them.
+    pub broker_calls: Option<(u64, u64)>,
+    /// The generator's processor time.
+    pub generator_cpu_ns: u64,
+    /// The share of the time in which the generator waited for something to do.
+    pub idle_share: f64,
+    /// Messages a second that were asked for; `None` at saturation.
+    pub rate_asked: Option<f64>,
+    /// What went wrong, up to the end and with everything drained.
+    pub faults: Faults,
+    /// Connections that the broker closed.
+    pub closed: u64,
+    /// From when a message was due until it was heard.
+    pub latencies: Latencies,
+}
+
+impl Measured {
+    /// The primary score: the broker's processor time for one delivery; `None` without any.
+    pub fn ns_per_delivery(&self) -> Option<f64> {
+        Some(self.broker_cpu_ns? as f64 / self.deliveries as f64).filter(|_| self.deliveries > 0)
+    }
+
+    /// Deliveries a second.
+    pub fn deliveries_per_second(&self) -> f64 {
+        self.deliveries as f64 / self.seconds
+    }
+
+    /// Messages a second that were sent.
+    pub fn published_per_second(&self) -> f64 {
+        self.published as f64 / self.seconds
+    }
+
+    /// Messages that one read of the generator brought, which is what one write of the broker carried or more.
+    pub fn messages_per_read(&self) -> f64 {
+        self.deliveries as f64 / (self.reads as f64).max(1.0)
+    }
+
+    /// Cores that the broker kept busy.
+    pub fn broker_cores(&self) -> Option<f64> {
+        Some(self.broker_cpu_ns? as f64 / 1e9 / self.seconds)
+    }
+
+    /// Cores that the generator kept busy.
+    pub fn generator_cores(&self) -> f64 {
+        self.generator_cpu_ns as f64 / 1e9 / self.seconds
+    }
+
+    /// Whether the generator never waited while the broker did: then the rate is the generator's, not the broker's.
+    pub fn is_generator_bound(&self) -> bool {
+        let broker_had_time = self.broker_cores().is_none_or(|cores| cores < BUSY_CORES);
+        self.idle_share < IDLE_SHARE_MIN && broker_had_time
+    }
+
+    /// Whether an open-loop run reached the rate that it was asked for.
+    pub fn has_reached_rate(&self) -> bool {
+        self.rate_asked.is_none_or(|asked| self.published_per_second() >= asked * RATE_REACHED)
+    }
+
+    /// Whether the broker delivered at the rate of an open-loop run, and did not fall further and further behind.
+    pub fn has_kept_up(&self) -> bool {
+        self.rate_asked.is_none() || self.deliveries as f64 >= self.due as f64 * RATE_REACHED
+    }
+
+    /// What a reader should know before believing the numbers; empty when there is nothing.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let name = self.target.name();
+        if self.is_generator_bound() {
+            let cores = self.generator_cores();
+            warnings.push(format!("{name}: the generator was the bottleneck ({cores:.2} cores, never idle)"));
+        }
+        if self.deliveries == 0 {
+            warnings.push(format!("{name}: nothing arrived while it was measured"));
+        }
+        if !self.has_reached_rate() {
+            let (reached, asked) = (self.published_per_second(), self.rate_asked.unwrap_or(0.0));
+            warnings.push(format!(
+                "{name}: {reached:.0} of {asked:.0} messages a second were sent: too high a rate, or other work on \
+                 this machine"
+            ));
+        }
+        if !self.has_kept_up() {
+            let (arrived, due) = (self.deliveries, self.due);
+            warnings.push(format!("{name}: fell behind the rate: {arrived} of {due} deliveries came while measured"));
+        }
+        if !self.faults.is_clean() {
+            let Faults { lost, duplicated, disordered, strayed } = self.faults;
+            warnings.push(format!(
+                "{name}: {lost} messages lost, {duplicated} duplicated, {disordered} out of order, {strayed} strayed"
+            ));
+        }
+        if self.closed > 0 {
+            warnings.push(format!("{name}: {} connections were closed by the broker", self.closed));
+        }
+        warnings
+    }
+
+    /// Everything, for machines.
+    pub fn json(&self) -> Value {
+        json!({
+            "target": self.target.name(),
+            "seconds": self.seconds,
+            "published": self.published,
+            "due": self.due,
+            "deliveries": self.deliveries,
+            "deliveries_per_second": self.deliveries_per_second(),
+            "ns_per_delivery": self.ns_per_delivery(),
+            "messages_per_read": self.messages_per_read(),
+            "read_bytes": self.read_bytes,
+            "broker_cores": self.broker_cores(),
+            "broker_resident_bytes": self.resident_bytes,
+            "broker_file_calls": self.broker_calls.map(|(reads, writes)| json!({"read": reads, "write": writes})),
+            "generator_cores": self.generator_cores(),
+            "generator_idle_share": self.idle_share,
+            "generator_bound": self.is_generator_bound(),
+            "rate_asked": self.rate_asked,
+            "rate_reached": self.has_reached_rate(),
+            "kept_up": self.has_kept_up(),
+            "lost": self.faults.lost,
+            "duplicated": self.faults.duplicated,
+            "disordered": self.faults.disordered,
+            "strayed": self.faults.strayed,
+            "closed": self.closed,
+            "latency_us": latencies_json(&self.latencies),
+        })
+    }
+}
+
+/// The percentiles, for machines; in microseconds.
+pub fn latencies_json(latencies: &Latencies) -> Value {
+    let mut object = serde_json::Map::new();
+    object.insert("count".to_owned(), latencies.count().into());
+    for (name, percentile) in PERCENTILES {
+        object.insert(name.to_owned(), microseconds(latencies.at_ns(percentile)).into());
+    }
+    object.insert("max".to_owned(), microseconds(latencies.max_ns()).into());
+    Value::Object(object)
+}
+
+#[cfg(test)]
+pub(super) mod samples {
+    use super::*;
+
+    /// One second of a broker that was busy half the time.
+    pub(crate) fn second() -> Measured {
+        Measured {
+            target: Target::Fanwire,
+            seconds: 1.0,
+            published: 1_000,
+            due: 100_000,
+            deliveries: 100_000,
+            reads: 5_000,
+            read_bytes: 7_000_000,
+            broker_cpu_ns: Some(500_000_000),
+            resident_bytes: Some(8 << 20),
+            broker_calls: None,
+            generator_cpu_ns: 400_000_000,
+            idle_share: 0.6,
+            rate_asked: Some(1_000.0),
+            faults: Faults::default(),
+            closed: 0,
+            latencies: Latencies::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::samples::second;
+    use super::*;
+
+    #[test]
+    fn the_score_is_processor_time_a_delivery() {
+        let measured = second();
+        assert_eq!(measured.ns_per_delivery(), Some(5_000.0));
+        assert_eq!(measured.messages_per_read(), 20.0);
+        assert_eq!(measured.broker_cores(), Some(0.5));
+        assert!(measured.warnings().is_empty(), "{:?}", measured.warnings());
+        assert_eq!(measured.json()["ns_per_delivery"], 5_000.0);
+    }
+
+    #[test]
+    fn what_spoils_a_number_is_told() {
+        let bound = Measured { idle_share: 0.0, ..second() };
+        assert!(bound.warnings()[0].contains("bottleneck"), "{:?}", bound.warnings());
+        let both_busy = Measured { idle_share: 0.0, broker_cpu_ns: Some(990_000_000), ..second() };
+        assert!(both_busy.warnings().is_empty());
+        let late = Measured { published: 900, ..second() };
+        assert!(late.warnings()[0].contains("too high a rate"), "{:?}", late.warnings());
+        let behind = Measured { deliveries: 90_000, ..second() };
+        assert!(behind.warnings()[0].contains("fell behind"), "{:?}", behind.warnings());
+        let silent = Measured { deliveries: 0, ..second() };
+        assert_eq!(silent.ns_per_delivery(), None);
+        assert!(silent.warnings()[0].contains("nothing arrived"), "{:?}", silent.warnings());
+        let lossy = Measured { faults: Faults { lost: 3, ..Faults::default() }, ..second() };
+        assert!(lossy.warnings()[0].contains("3 messages lost"), "{:?}", lossy.warnings());
+    }
+}

@@ -1,0 +1,50 @@
+//! The bench in the box: one generator for every broker, a floor to hold them against, and numbers that can be doubted.
+//!
+//! ```text
+//!  workload --scenario, load--> generator --bytes--> broker     (fanwire, nats, redis, mqtt, or the floor relay)
+//!                                  |    <---------
+//!                    adapter: what a protocol puts on the wire
+//!
+//!  measured --report--> trial: A B C, A B C, medians --> table, JSON      compare: many trials --> one page
+//! ```
+//!
+//! | part | what it is |
+//! |---|---|
+//! | [`generator`], `link`, `sender`, `schedule`, `listener`, `ledger`, [`window`], [`scenario`] | the load: one loop, whatever the target |
+//! | [`adapter`], `targets` | protocols: bytes to open and publish, an ear for what comes back |
+//! | [`stamp`], [`sequence`], [`histogram`], [`usage`], [`measured`] | what is counted: order and loss, latencies, processor time |
+//! | [`relay`] | the floor: the least a broker could do |
+//! | [`brokers`], [`machine`], [`doctor`] | processes and their settings; the machine, and what to mend on it |
+//! | [`workloads`], [`report`], [`trial`] | what is done, what came of it, in turns |
+//! | [`compare`], [`table`], [`plot`], [`page`] | many trials, for people |
+//!
+//! The primary score is the broker's processor time for one delivery: clients share a machine's cores with it, and a
+//! rate alone would praise whoever burns more of them. The broker knows nothing of this module.
+
+pub mod adapter;
+pub mod brokers;
+pub mod compare;
+pub mod doctor;
+pub mod error;
+pub mod generator;
+pub mod histogram;
+mod ledger;
+mod link;
+mod listener;
+pub mod machine;
+pub mod measured;
+pub mod page;
+pub mod plot;
+pub mod relay;
+pub mod report;
+pub mod scenario;
+mod schedule;
+mod sender;
+pub mod sequence;
+pub mod stamp;
+pub mod table;
+mod targets;
+pub mod trial;
+pub mod usage;
+pub mod window;
+pub mod workloads;

@@ -1,0 +1,133 @@
+//! What a process has used: processor time, memory, system calls that the kernel counts.
+//!
+//! Processor time is the first number of `/proc/PID/task/*/schedstat`, summed over the threads: user and system time
+//! in nanoseconds, as the scheduler accounts for it, where `/proc/PID/stat` counts in ticks of 10 ms. A thread that
+//! ends takes its time with it; brokers keep theirs.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// Nanoseconds of one tick of `/proc/PID/stat`; Linux shows 100 a second on every common architecture.
+const TICK_NS: u64 = 10_000_000;
+
+/// What a process has used up to a moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// User and system time.
+    pub cpu_ns: u64,
+    /// Memory it occupies.
+    pub resident_bytes: u64,
+    /// Calls of the read family that the kernel counts (`recv` is not among them).
+    pub reads: u64,
+    /// Calls of the write family that the kernel counts (`send` is not among them).
+    pub writes: u64,
+}
+
+impl Usage {
+    /// Looks at a process.
+    pub fn of(process: u32) -> io::Result<Usage> {
+        let directory = Path::new("/proc").join(process.to_string());
+        let status = fs::read_to_string(directory.join("status")).map_err(|error| gone(process, &error))?;
+        // Who runs as another user keeps these to themselves.
+        let calls = fs::read_to_string(directory.join("io")).unwrap_or_default();
+        Ok(Usage {
+            cpu_ns: cpu_ns(&directory)?,
+            resident_bytes: field(&status, "VmRSS:").unwrap_or(0) * 1_024,
+            reads: field(&calls, "syscr:").unwrap_or(0),
+            writes: field(&calls, "syscw:").unwrap_or(0),
+        })
+    }
+
+    /// What was used since an earlier look; memory is that of the later one. A thread that has ended in between took
+    /// its time with it, which may be more than the others used.
+    #[must_use]
+    pub fn since(&self, before: &Usage) -> Usage {
+        Usage {
+            cpu_ns: self.cpu_ns.saturating_sub(before.cpu_ns),
+            resident_bytes: self.resident_bytes,
+            reads: self.reads.saturating_sub(before.reads),
+            writes: self.writes.saturating_sub(before.writes),
+        }
+    }
+
+    /// Looks at this process.
+    pub fn own() -> io::Result<Usage> {
+        Usage::of(std::process::id())
+    }
+}
+
+fn gone(process: u32, error: &io::Error) -> io::Error {
+    let message = format!("process {process} can't be looked at ({error}): has the broker ended?");
+    io::Error::new(error.kind(), message)
+}
+
+fn cpu_ns(directory: &Path) -> io::Result<u64> {
+    let mut sum = None;
+    for task in fs::read_dir(directory.join("task"))? {
+        // A thread may end between the listing and the look.
+        let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+        *sum.get_or_insert(0) += running_ns(&text).unwrap_or(0);
+    }
+    match sum {
+        Some(sum) => Ok(sum),
+        None => Ok(ticks(&fs::read_to_string(directory.join("stat"))?).unwrap_or(0) * TICK_NS),
+    }
+}
+
+/// The first number of `schedstat`: nanoseconds on a processor.
+fn running_ns(text: &str) -> Option<u64> {
+    text.split_whitespace().next()?.parse().ok()
+}
+
+/// `utime + stime` of `stat`: fields 14 and 15, counted behind the name, which may hold anything.
+fn ticks(text: &str) -> Option<u64> {
+    let mut fields = text.rsplit_once(") ")?.1.split_whitespace().skip(11);
+    let (user, system): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    Some(user + system)
+}
+
+fn field(text: &str, name: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_of_proc_are_read() {
+        assert_eq!(running_ns("123456789 42 7\n"), Some(123_456_789));
+        let stat = "42 (a name) with) brackets) S 1 2 3 4 5 6 7 8 9 10 150 30 0 0 20\n";
+        assert_eq!(ticks(stat), Some(180));
+        assert_eq!(field("Name:\tx\nVmRSS:\t    2048 kB\n", "VmRSS:"), Some(2_048));
+        assert_eq!(field("syscr: 7\nsyscw: 9\n", "syscw:"), Some(9));
+    }
+
+    #[test]
+    fn a_thread_that_ended_does_not_make_time_run_backwards() {
+        let before = Usage { cpu_ns: 9, resident_bytes: 1, reads: 1, writes: 1 };
+        let after = Usage { cpu_ns: 7, resident_bytes: 5, reads: 3, writes: 1 };
+        assert_eq!(after.since(&before), Usage { cpu_ns: 0, resident_bytes: 5, reads: 2, writes: 0 });
+    }
+
+    #[test]
+    fn work_shows_in_our_own_usage() {
+        let before = Usage::own().unwrap();
+        let mut value = 1_u64;
+        let after = loop {
+            value = (0..1_000_000).fold(value, |value, step| value.wrapping_mul(31).wrapping_add(step));
+            let after = Usage::own().unwrap();
+            if after.cpu_ns > before.cpu_ns {
+                break after;
+            }
+        };
+        assert!(after.resident_bytes > 0, "{value}");
+    }
+
+    #[test]
+    fn who_is_gone_is_named() {
+        let message = Usage::of(u32::MAX - 1).unwrap_err().to_string();
+        assert!(message.contains("has the broker ended?"), "{message}");
+    }
+}

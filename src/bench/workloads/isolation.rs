@@ -1,0 +1,86 @@
+//! What readers that stopped reading cost those who go on: the same run without them and with them.
+
+use super::{WARM_UP, scenario, topics};
+use crate::bench::brokers::{Broker, Setup};
+use crate::bench::error::BenchError;
+use crate::bench::generator::Generator;
+use crate::bench::measured::Measured;
+use crate::bench::report::{Report, Workload, latency_us, or_nan};
+use crate::bench::scenario::{Drive, Load, Member, Order};
+use crate::bench::window::Window;
+use std::time::Duration;
+
+/// The workload.
+#[derive(Debug, Clone)]
+pub struct Isolation {
+    /// Subscribers in all.
+    pub subscribers: u32,
+    /// How many of them stop reading.
+    pub stalled: u32,
+    /// Bytes of a payload.
+    pub payload_bytes: usize,
+    /// Messages of one write of the publisher.
+    pub batch: u32,
+    /// How long each half is measured.
+    pub duration: Duration,
+    /// Fanwire's reactors.
+    pub reactors: u32,
+}
+
+impl Isolation {
+    fn measure(&self, broker: &Broker, stalled: u32) -> Result<Measured, BenchError> {
+        let readers = self.subscribers - self.stalled;
+        let mut members = vec![Member::hearing(0); readers as usize];
+        members.extend(vec![Member { reads: false, ..Member::hearing(0) }; stalled as usize]);
+        members.push(Member::publishing(0, Order::Fixed(0)));
+        let count = members.len();
+        let mut generator = Generator::new(scenario(broker, topics(broker.target, 1), self.payload_bytes, members))?;
+        generator.gather(0..count)?;
+        let drive = Drive::Saturate(Window::new(readers as usize, self.payload_bytes, self.batch));
+        generator.run(&Load { batch: self.batch, drive, warm_up: WARM_UP, duration: self.duration })
+    }
+}
+
+impl Workload for Isolation {
+    fn title(&self) -> String {
+        let Isolation { subscribers, stalled, payload_bytes, .. } = self;
+        format!(
+            "1 -> {subscribers}, {payload_bytes} bytes, at saturation, {stalled} of them not reading (where a protocol \
+             leaves the choice, their old messages may be dropped)"
+        )
+    }
+
+    fn setup(&self) -> Setup {
+        Setup { split: false, reactors: self.reactors }
+    }
+
+    /// What the stalled were owed may stay in a broker's memory.
+    fn wants_fresh_broker(&self) -> bool {
+        true
+    }
+
+    fn run(&self, broker: &Broker) -> Result<Report, BenchError> {
+        if self.stalled >= self.subscribers {
+            return Err(BenchError::Usage("at least one subscriber has to read".to_owned()));
+        }
+        let alone = self.measure(broker, 0)?;
+        let beside = self.measure(broker, self.stalled)?;
+        let (before, after) = (or_nan(alone.ns_per_delivery()), or_nan(beside.ns_per_delivery()));
+        let memory =
+            |measured: &Measured| or_nan(measured.resident_bytes.map(|bytes| bytes as f64 / f64::from(1 << 20)));
+        let figures = vec![
+            ("CPU ratio", after / before),
+            ("ns alone", before),
+            ("ns beside", after),
+            ("p99 alone us", latency_us(&alone.latencies, 99.0)),
+            ("p99 beside us", latency_us(&beside.latencies, 99.0)),
+            ("MiB alone", memory(&alone)),
+            ("MiB beside", memory(&beside)),
+            ("closed", beside.closed as f64),
+        ];
+        let mut report = Report::new(&beside, figures);
+        report.warnings.extend(alone.warnings());
+        report.json["alone"] = alone.json();
+        Ok(report)
+    }
+}
