@@ -27,7 +27,7 @@
 //! | [`config`] | one validated configuration; the registry of its keys | wire, core |
 //! | [`logging`] | the log: off the reactors' threads, bounded, escaped; a throttle for what peers can cause | config |
 //! | [`escape`] | foreign text made safe to show | nothing |
-//! | [`bench`] | the bench in the box: generator, floor, adapters of every protocol, workloads, comparison | wire, escape |
+//! | [`mod@bench`] | the bench in the box: generator, floor, adapters of every protocol, workloads, comparison | wire, escape |
 //! | [`cli`] | the verbs: serve, pub, sub, request, reply, bench, config | all, client |
 //!
 //! Beside `src`: `tests/tidy` holds the rules of this house, who may import whom among them; `tests/simulation` runs
