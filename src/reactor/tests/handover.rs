@@ -34,7 +34,10 @@ fn half_a_preface_goes_along_and_the_connection_is_welcomed_where_it_went() {
     assert_eq!(find(&house, peer.address, 4), 1 - from);
     peer.send(&greeting[4..]);
     assert_eq!(peer.expect_welcome(), 1, "ids are given by the acceptor");
-    assert_eq!((house.loads()[from], house.loads()[1 - from]), (0, 1));
+    eventually("it to count there alone", || {
+        let loads = house.loads();
+        (loads[from] == 0 && loads[1 - from] == 1).then_some(())
+    });
     drop(peer);
     house.wait_for_connections(0);
 }
@@ -72,7 +75,7 @@ fn back_and_forth_with_a_byte_on_each_side_is_one_connection() {
     }
     peer.send(&greeting[7..]);
     peer.expect_welcome();
-    assert_eq!(house.loads()[at], 1);
+    eventually("it to count where it is", || (house.loads()[at] == 1).then_some(()));
     drop(peer);
     house.wait_for_connections(0);
 }
@@ -154,12 +157,13 @@ fn more_than_a_door_takes_wait_and_come_in_later() {
     let is_full =
         |reactor: &mut Reactor| reactor.doors[1].load().connections > CROWD / 2 && !reactor.leaving.is_empty();
     eventually("a full door", || house.ask(0, is_full).then_some(()));
-    assert_eq!(house.loads().iter().sum::<usize>(), CROWD);
+    // One that is offered in vain counts twice for a moment.
+    eventually("everybody to count once", || (house.loads().iter().sum::<usize>() == CROWD).then_some(()));
     drop(stalled);
     for peer in &mut peers {
         peer.expect_welcome();
     }
-    assert_eq!(house.loads(), [0, CROWD]);
+    eventually("all to count there alone", || (house.loads() == [0, CROWD]).then_some(()));
     drop(peers);
     house.wait_for_connections(0);
 }
