@@ -167,6 +167,28 @@ impl Peer {
         Some(decode(&self.buffer[frame], Direction::ToClient).expect("the broker keeps the rules").frame)
     }
 
+    /// Reads numbered messages, none of which may be missing, until the broker ends the connection for its slowness.
+    /// Returns how many came.
+    #[track_caller]
+    pub(crate) fn hear_until_cut_off(&mut self, number_of: impl Fn(&[u8]) -> u64) -> u64 {
+        let mut delivered = 0;
+        loop {
+            match self.frame() {
+                Frame::Message(message) => {
+                    assert_eq!(number_of(message.payload), delivered, "no silent loss");
+                    delivered += 1;
+                }
+                Frame::Error(refusal) => {
+                    assert_eq!((refusal.scope, refusal.code), (Scope::Connection, Code::SlowConsumer.number()));
+                    break;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(self.next_frame().is_none(), "the reason is the last word");
+        delivered
+    }
+
     /// The next frame, which has to come.
     #[track_caller]
     pub(crate) fn frame(&mut self) -> Frame<'_> {

@@ -101,7 +101,7 @@ const MACHINE_PATHS: Rule = Rule {
         &[("Cargo.toml", concat!("fanwire = { path = '/", "home' }"))],
     ],
     good: &[&[
-        ("README.md", "src/work/home/tmp/a, https://example.com/root/x"),
+        ("README.md", "src/home/tmp/a, https://example.com/root/x"),
         ("src/a.rs", "// topics/tmp /tmpfs a/root /homes"),
     ]],
 };

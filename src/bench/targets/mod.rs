@@ -5,3 +5,11 @@ pub(super) mod floor;
 pub(super) mod mqtt;
 pub(super) mod nats;
 pub(super) mod redis;
+
+use std::fmt::Arguments;
+use std::io::Write;
+
+/// Appends text, for the protocols that are made of it.
+fn write(out: &mut Vec<u8>, text: Arguments<'_>) {
+    out.write_fmt(text).expect("a vector takes everything");
+}

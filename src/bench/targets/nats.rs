@@ -2,8 +2,8 @@
 //!
 //! `verbose` is off as every client library has it, so subscriptions are confirmed by the PONG behind them.
 
+use super::write;
 use crate::bench::adapter::{Adapter, Ear, Fault, Interest, Opening, Part, Progress, Topics};
-use std::io::Write;
 
 /// The adapter.
 pub(in crate::bench) struct Nats;
@@ -124,10 +124,6 @@ fn decimal(digits: &[u8]) -> Option<usize> {
 fn end_payload(payload: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(payload);
     out.extend_from_slice(b"\r\n");
-}
-
-fn write(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("a vector takes everything");
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Redis and Valkey: RESP3, so that one connection can publish and hear. Publishers read the count that answers each
 //! PUBLISH, as every client does.
 
+use super::write;
 use crate::bench::adapter::{Adapter, Ear, Fault, Interest, Opening, Part, Progress, Topics};
-use std::io::Write;
 
 /// The adapter.
 pub(in crate::bench) struct Redis;
@@ -160,10 +160,6 @@ fn command(words: &[&[u8]], out: &mut Vec<u8>) {
         out.extend_from_slice(word);
         out.extend_from_slice(b"\r\n");
     }
-}
-
-fn write(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("a vector takes everything");
 }
 
 #[cfg(test)]
