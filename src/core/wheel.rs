@@ -14,6 +14,7 @@
 
 use crate::time::Time;
 use slab::Slab;
+use std::num::NonZero;
 use std::time::Duration;
 
 const LEVELS: usize = 6;
@@ -24,9 +25,20 @@ const TICK_MICROS: u64 = 1_000;
 const DISTANCE_MAX: u64 = (SLOTS as u64 - 1) << (SLOT_BITS * (LEVELS as u32 - 1));
 const NONE: u32 = u32::MAX;
 
-/// Names a timer that has neither fired nor been cancelled.
+/// Names a timer that has neither fired nor been cancelled. One more than its index, so that an owner who may have
+/// none takes no more room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TimerKey(u32);
+pub struct TimerKey(NonZero<u32>);
+
+impl TimerKey {
+    fn of(index: u32) -> Self {
+        TimerKey(NonZero::new(index + 1).expect("a wheel holds less than 2^32 - 1 timers"))
+    }
+
+    const fn index(self) -> u32 {
+        self.0.get() - 1
+    }
+}
 
 struct Timer<T> {
     tick: u64,
@@ -58,11 +70,11 @@ impl<T> Wheel<T> {
 
     /// Sets a timer. One that lies in the past fires at the next millisecond.
     pub fn insert(&mut self, deadline: Time, value: T) -> TimerKey {
-        let tick = deadline.as_micros().div_ceil(TICK_MICROS).max(self.now + 1);
+        let tick = tick_of(deadline).max(self.now + 1);
         let key = self.timers.insert(Timer { tick, level: 0, slot: 0, previous: NONE, next: NONE, value });
         assert!(key < NONE as usize, "a wheel holds less than 2^32 - 1 timers");
         self.link(key as u32);
-        TimerKey(key as u32)
+        TimerKey::of(key as u32)
     }
 
     /// Takes a timer back before it fires.
@@ -70,8 +82,13 @@ impl<T> Wheel<T> {
     /// # Panics
     /// When the timer has fired or was cancelled: its owner lost count.
     pub fn cancel(&mut self, key: TimerKey) -> T {
-        self.unlink(key.0);
-        self.remove(key.0)
+        self.unlink(key.index());
+        self.remove(key.index())
+    }
+
+    /// Whether a timer fires no later than one would that were set for this deadline.
+    pub fn fires_by(&self, key: TimerKey, deadline: Time) -> bool {
+        self.timers[key.index() as usize].tick <= tick_of(deadline)
     }
 
     /// Moves the clock to `now` and appends the values of all timers that are due, earlier ones first.
@@ -178,6 +195,11 @@ impl<T> Wheel<T> {
     }
 }
 
+/// The first tick at which a deadline is over.
+const fn tick_of(deadline: Time) -> u64 {
+    deadline.as_micros().div_ceil(TICK_MICROS)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,6 +220,15 @@ mod tests {
         assert_eq!(due, ["late"]);
         assert!(wheel.is_empty());
         assert_eq!(wheel.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_timer_tells_whether_it_fires_early_enough() {
+        let mut wheel = Wheel::new(at(1_000));
+        let key = wheel.insert(Time::from_micros(1_500_001), ());
+        assert!(wheel.fires_by(key, Time::from_micros(1_500_001)));
+        assert!(wheel.fires_by(key, at(1_501)) && !wheel.fires_by(key, at(1_500)));
+        assert_eq!(size_of::<Option<TimerKey>>(), 4);
     }
 
     #[test]

@@ -37,53 +37,82 @@ pub enum Phase {
     Parted,
 }
 
-/// One native connection.
+/// One native connection. Most are many and idle: what only some have, or only for a while, is in a box or shares its
+/// place with what others have.
 #[derive(Debug)]
 pub struct Native {
-    inbox: Inbox,
-    /// The preface as far as it has come.
-    preface: [u8; 8],
-    preface_bytes: u8,
-    version: u8,
-    phase: Phase,
-    /// Whether a PING of ours is unanswered.
-    has_pinged: bool,
-    keep_alive_ms: u32,
-    session: Option<SessionId>,
+    /// What came and is not executed; nothing for most, most of the time.
+    rest: Option<Box<Rest>>,
     /// When bytes came last, or when the peer was pinged since; until HELLO, when the connection began.
     heard: Time,
+    keep_alive_ms: u32,
+    stage: Stage,
+}
+
+/// Bytes of frames that are not executed yet.
+#[derive(Debug, Default)]
+struct Rest {
+    inbox: Inbox,
     /// When the frame that is incomplete began.
-    frame_begun: Option<Time>,
+    begun: Option<Time>,
+}
+
+/// How far it has come, with what it has by then.
+#[derive(Debug)]
+enum Stage {
+    Preface(FirstBytes),
+    Hello {
+        session: SessionId,
+        version: u8,
+    },
+    Open {
+        session: SessionId,
+        /// Whether a PING of ours is unanswered.
+        has_pinged: bool,
+    },
+    Parted {
+        session: SessionId,
+    },
+    /// Parted before it had a session.
+    Rejected(FirstBytes),
+}
+
+/// The preface as far as it has come.
+#[derive(Debug, Clone, Copy, Default)]
+struct FirstBytes {
+    bytes: [u8; 8],
+    count: u8,
+}
+
+impl FirstBytes {
+    fn received(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.count)).unwrap_or_default()
+    }
 }
 
 impl Native {
     /// A connection that was accepted now.
     pub fn new(now: Time) -> Self {
-        Native {
-            inbox: Inbox::default(),
-            preface: [0; 8],
-            preface_bytes: 0,
-            version: 0,
-            phase: Phase::Preface,
-            has_pinged: false,
-            keep_alive_ms: 0,
-            session: None,
-            heard: now,
-            frame_begun: None,
-        }
+        Native { rest: None, heard: now, keep_alive_ms: 0, stage: Stage::Preface(FirstBytes::default()) }
     }
 
     /// Takes bytes that were read. All of `input` is used or kept.
     pub fn receive(&mut self, mut input: &[u8], context: &mut Context<'_>) -> Progress {
-        if self.phase == Phase::Parted {
-            return Progress::Idle;
+        match &mut self.stage {
+            Stage::Parted { .. } | Stage::Rejected(_) => return Progress::Idle,
+            Stage::Open { has_pinged, .. } if !input.is_empty() => {
+                *has_pinged = false;
+                self.heard = context.now;
+            }
+            _ => {}
         }
-        if self.phase == Phase::Open && !input.is_empty() {
-            self.heard = context.now;
-            self.has_pinged = false;
-        }
-        match self.advance(&mut input, context) {
-            Ok(progress) => progress,
+        // Out of its box while there is work, so that whole frames, which leave nothing, need none.
+        let mut rest = self.rest.take().map_or_else(Rest::default, |rest| *rest);
+        match self.advance(&mut rest, &mut input, context) {
+            Ok(progress) => {
+                self.rest = (rest.inbox.held_bytes() > 0).then(|| Box::new(rest));
+                progress
+            }
             Err(Violation(code)) => Progress::Close(self.close(code, context)),
         }
     }
@@ -93,105 +122,92 @@ impl Native {
         self.receive(&[], context)
     }
 
-    fn advance(&mut self, input: &mut &[u8], context: &mut Context<'_>) -> Result<Progress, Violation> {
-        if self.phase == Phase::Preface && !self.read_preface(input, context)? {
+    fn advance(
+        &mut self,
+        rest: &mut Rest,
+        input: &mut &[u8],
+        context: &mut Context<'_>,
+    ) -> Result<Progress, Violation> {
+        if matches!(self.stage, Stage::Preface(_)) && !self.read_preface(input, context)? {
             return Ok(Progress::Idle);
         }
         for _ in 0..FRAMES_PER_TURN_MAX {
-            let frame_bytes_max = match self.phase {
-                Phase::Open => context.settings.limits.frame_bytes_max,
+            let frame_bytes_max = match self.stage {
+                Stage::Open { .. } => context.settings.limits.frame_bytes_max,
                 _ => HELLO_BYTES_MAX.min(context.settings.limits.frame_bytes_max),
             };
-            if self.session.is_some_and(|session| context.shard.is_waiting(session)) {
-                return Ok(self.postpone(input));
+            if self.session().is_some_and(|session| context.shard.is_waiting(session)) {
+                return Ok(rest.postpone(input));
             }
-            // The inbox is lent out for the frame's life, so the frame's handler gets the other fields by name.
-            let mut inbox = std::mem::take(&mut self.inbox);
             let before = *input;
-            let (outcome, frame_bytes) = match inbox.next_frame(input, frame_bytes_max) {
-                Ok(Some(bytes)) => (self.execute(bytes, context).map(Some), bytes.len()),
-                Ok(None) => (Ok(None), 0),
-                Err(violation) => (Err(violation), 0),
+            let Some(frame) = rest.inbox.next_frame(input, frame_bytes_max)? else {
+                rest.note_quiet(context.now);
+                return Ok(Progress::Idle);
             };
-            if outcome == Ok(Some(Handled::Postponed)) {
-                inbox.take_back(frame_bytes, input, before);
-            }
-            self.inbox = inbox;
-            match outcome? {
-                Some(Handled::Done) => self.frame_begun = None,
-                Some(Handled::Postponed) => return Ok(self.postpone(input)),
-                None => {
-                    self.note_quiet(context.now);
-                    return Ok(Progress::Idle);
+            let frame_bytes = frame.len();
+            match self.execute(frame, context)? {
+                Handled::Done => rest.begun = None,
+                Handled::Postponed => {
+                    rest.inbox.take_back(frame_bytes, input, before);
+                    return Ok(rest.postpone(input));
                 }
             }
             if context.shard.wants_flush() {
                 break;
             }
         }
-        self.inbox.keep(input);
+        rest.inbox.keep(input);
         Ok(Progress::More)
-    }
-
-    /// The rest of the input waits, and its sender is not to blame for it.
-    fn postpone(&mut self, input: &mut &[u8]) -> Progress {
-        self.frame_begun = None;
-        self.inbox.keep(input);
-        Progress::Postponed
-    }
-
-    /// Nothing complete is left: what is held is the beginning of a frame, and its time runs.
-    fn note_quiet(&mut self, now: Time) {
-        self.inbox.shrink();
-        if self.inbox.held_bytes() == 0 {
-            self.frame_begun = None;
-        } else {
-            self.frame_begun.get_or_insert(now);
-        }
     }
 
     /// Whether the preface is complete and settled.
     fn read_preface(&mut self, input: &mut &[u8], context: &mut Context<'_>) -> Result<bool, Violation> {
+        let Stage::Preface(first) = &mut self.stage else {
+            return Ok(true);
+        };
         while let Some((byte, rest)) = input.split_first() {
-            let Some(slot) = self.preface.get_mut(usize::from(self.preface_bytes)) else { break };
+            let Some(slot) = first.bytes.get_mut(usize::from(first.count)) else { break };
             *slot = *byte;
-            self.preface_bytes += 1;
+            first.count += 1;
             *input = rest;
         }
-        let received = self.preface.get(..usize::from(self.preface_bytes)).unwrap_or_default();
-        let Some(preface) = ClientPreface::decode(received)? else {
+        let Some(preface) = ClientPreface::decode(first.received())? else {
             return Ok(false);
         };
-        self.version = preface.choose()?;
+        let version = preface.choose()?;
         let session = context.shard.open_session(NATIVE);
         context.shard.send(session, |out| out.extend_from_slice(&ServerPreface::ours(None).encode()));
-        self.session = Some(session);
-        self.phase = Phase::Hello;
+        self.stage = Stage::Hello { session, version };
         Ok(true)
     }
 
     fn execute(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Result<Handled, Violation> {
         let frame = decode(bytes, Direction::ToBroker)?.frame;
-        match (self.phase, self.session) {
-            (Phase::Hello, Some(session)) => match frame {
-                Frame::Hello(hello) => self.welcome(session, &hello, context).map(|()| Handled::Done),
-                _ => Err(Violation(Code::UnexpectedFrame)),
-            },
-            (Phase::Open, Some(session)) => self.command(session, &frame, context),
+        match (&self.stage, frame) {
+            (Stage::Open { session, .. }, frame) => self.command(*session, &frame, context),
+            (Stage::Hello { session, version }, Frame::Hello(hello)) => {
+                self.welcome(*session, *version, &hello, context).map(|()| Handled::Done)
+            }
             _ => Err(Violation(Code::UnexpectedFrame)),
         }
     }
 
-    fn welcome(&mut self, session: SessionId, hello: &Hello<'_>, context: &mut Context<'_>) -> Result<(), Violation> {
+    fn welcome(
+        &mut self,
+        session: SessionId,
+        version: u8,
+        hello: &Hello<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<(), Violation> {
         if !context.settings.credentials.admit(hello.credentials) {
             return Err(Violation(Code::BadCredentials));
         }
         let (least, most) = KEEP_ALIVE_MS;
         self.keep_alive_ms = if hello.keep_alive_ms == 0 { 0 } else { hello.keep_alive_ms.clamp(least, most) };
         self.heard = context.now;
-        self.phase = Phase::Open;
+        self.stage = Stage::Open { session, has_pinged: false };
         let welcome = Welcome {
-            version: self.version,
+            version,
             open: context.settings.credentials.is_open(),
             draining: context.is_draining,
             connection_id: context.connection_id,
@@ -259,10 +275,10 @@ impl Native {
 
     /// When [`Native::expire`] has something to do, if nothing comes before.
     pub fn next_deadline(&self, settings: &crate::Settings) -> Option<Time> {
-        match self.phase {
+        match self.phase() {
             Phase::Preface | Phase::Hello => Some(self.heard + settings.handshake_time_max),
             Phase::Open => {
-                let frame = self.frame_begun.map(|begun| begun + settings.frame_time_max);
+                let frame = self.frame_begun().map(|begun| begun + settings.frame_time_max);
                 let keep_alive = (self.keep_alive_ms > 0).then_some(self.heard + self.keep_alive());
                 frame.into_iter().chain(keep_alive).min()
             }
@@ -275,12 +291,12 @@ impl Native {
         if self.next_deadline(context.settings).is_none_or(|deadline| deadline > context.now) {
             return Progress::Idle;
         }
-        let code = match self.phase {
-            Phase::Preface | Phase::Hello => Code::HandshakeTimeout,
-            _ if self.frame_begun.is_some_and(|begun| begun + context.settings.frame_time_max <= context.now) => {
+        let code = match self.stage {
+            Stage::Preface(_) | Stage::Hello { .. } => Code::HandshakeTimeout,
+            _ if self.frame_begun().is_some_and(|begun| begun + context.settings.frame_time_max <= context.now) => {
                 Code::FrameTimeout
             }
-            _ if self.has_pinged => Code::KeepAliveTimeout,
+            Stage::Open { has_pinged: true, .. } => Code::KeepAliveTimeout,
             _ => {
                 self.ping(context);
                 return Progress::Idle;
@@ -290,13 +306,17 @@ impl Native {
     }
 
     fn ping(&mut self, context: &mut Context<'_>) {
-        self.has_pinged = true;
         // However late we are ourselves, the peer gets a whole interval to answer.
         self.heard = context.now;
-        if let Some(session) = self.session {
+        if let Stage::Open { session, has_pinged } = &mut self.stage {
+            *has_pinged = true;
             let time = context.now.as_micros();
-            context.shard.send(session, |out| Frame::from(Ping { time }).encode(out));
+            context.shard.send(*session, |out| Frame::from(Ping { time }).encode(out));
         }
+    }
+
+    fn frame_begun(&self) -> Option<Time> {
+        self.rest.as_ref().and_then(|rest| rest.begun)
     }
 
     const fn keep_alive(&self) -> Duration {
@@ -305,12 +325,10 @@ impl Native {
 
     /// Ends the connection with a code: the session ends, and the code is the last thing the peer is told.
     pub fn close(&mut self, code: Code, context: &mut Context<'_>) -> Closing {
-        self.phase = Phase::Parted;
-        self.inbox = Inbox::default();
-        let Some(session) = self.session else {
+        self.rest = None;
+        let Some(session) = self.end_session(context) else {
             return Closing { code, parting: Some(ServerPreface::ours(Some(code)).encode()) };
         };
-        context.shard.end_session(session);
         let refusal = Refusal::new(Scope::Connection, code, 0, code.meaning());
         context.shard.send(session, |out| Frame::from(refusal).encode(out));
         Closing { code, parting: None }
@@ -319,16 +337,27 @@ impl Native {
     /// The peer has ended its side: its session ends, and what was queued is still flushed. Returns whether it left
     /// in the middle of a frame.
     pub fn depart(&mut self, context: &mut Context<'_>) -> bool {
-        self.phase = Phase::Parted;
-        if let Some(session) = self.session {
-            context.shard.end_session(session);
+        self.end_session(context);
+        self.rest.take().is_some_and(|rest| rest.inbox.held_bytes() > 0)
+    }
+
+    /// Ends the session, if there is one.
+    fn end_session(&mut self, context: &mut Context<'_>) -> Option<SessionId> {
+        let session = self.session();
+        match (session, &self.stage) {
+            (Some(session), _) => {
+                context.shard.end_session(session);
+                self.stage = Stage::Parted { session };
+            }
+            (None, Stage::Preface(first)) => self.stage = Stage::Rejected(*first),
+            (None, _) => {}
         }
-        std::mem::take(&mut self.inbox).held_bytes() > 0
+        session
     }
 
     /// Tells a welcomed peer that the broker goes down, and when to come back.
     pub fn go_away(&mut self, reconnect_ms: (u32, u32), context: &mut Context<'_>) {
-        let (Phase::Open, Some(session)) = (self.phase, self.session) else {
+        let Stage::Open { session, .. } = self.stage else {
             return;
         };
         let goaway = Goaway {
@@ -342,21 +371,59 @@ impl Native {
 
     /// The session, once the preface is settled.
     pub const fn session(&self) -> Option<SessionId> {
-        self.session
+        match self.stage {
+            Stage::Hello { session, .. } | Stage::Open { session, .. } | Stage::Parted { session } => Some(session),
+            Stage::Preface(_) | Stage::Rejected(_) => None,
+        }
     }
 
     /// How far the connection has come.
     pub const fn phase(&self) -> Phase {
-        self.phase
+        match self.stage {
+            Stage::Preface(_) => Phase::Preface,
+            Stage::Hello { .. } => Phase::Hello,
+            Stage::Open { .. } => Phase::Open,
+            Stage::Parted { .. } | Stage::Rejected(_) => Phase::Parted,
+        }
     }
 
     /// Bytes of frames that are not complete, or wait for the next turn.
-    pub const fn held_bytes(&self) -> usize {
-        self.inbox.held_bytes()
+    pub fn held_bytes(&self) -> usize {
+        self.rest.as_ref().map_or(0, |rest| rest.inbox.held_bytes())
     }
 
     /// The first bytes of a peer that did not get beyond the preface, to guess what it speaks.
     pub fn first_bytes(&self) -> &[u8] {
-        self.preface.get(..usize::from(self.preface_bytes)).unwrap_or_default()
+        match &self.stage {
+            Stage::Preface(first) | Stage::Rejected(first) => first.received(),
+            _ => &[],
+        }
+    }
+}
+
+impl Rest {
+    /// The rest of the input waits, and its sender is not to blame for it.
+    fn postpone(&mut self, input: &mut &[u8]) -> Progress {
+        self.begun = None;
+        self.inbox.keep(input);
+        Progress::Postponed
+    }
+
+    /// Nothing complete is left: what is held is the beginning of a frame, and its time runs.
+    fn note_quiet(&mut self, now: Time) {
+        self.inbox.shrink();
+        if self.inbox.held_bytes() > 0 {
+            self.begun.get_or_insert(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_every_idle_connection_pays_for_its_gateway_is_half_a_cache_line() {
+        assert_eq!(size_of::<Native>(), 32);
     }
 }

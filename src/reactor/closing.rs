@@ -10,9 +10,8 @@
 //! it has not read: our error frame. So we shut our side down, read the peer's last bytes away, and close when it does
 //! or when its time is over.
 
-use super::connection::{Held, Phase};
+use super::connection::{Held, Phase, Work};
 use super::{Lent, NOBODY, Reactor};
-use fanwire_core::Time;
 use fanwire_gateway::{Closing, sniff};
 use fanwire_wire::Code;
 use std::io::{self, Write};
@@ -28,7 +27,7 @@ impl Reactor {
         self.shard.take_closures(&mut closures);
         for closure in closures.drain(..) {
             let Some(index) = self.connection_of(closure.session) else { continue };
-            if self.connections[index].phase == Phase::Live {
+            if self.connections[index].is_live() {
                 self.close(index, closure.code);
             }
         }
@@ -77,27 +76,24 @@ impl Reactor {
 
     /// From here on the session gets nothing new and the input is discarded.
     pub(super) fn part(&mut self, index: usize) {
-        let deadline = self.parting_deadline();
+        self.count_held(index, Held::default());
         let connection = &mut self.connections[index];
-        connection.phase = Phase::Parting { deadline };
-        connection.has_work_left = false;
-        connection.is_postponed = false;
-        self.note_partial(index);
-        match self.connections[index].native.session() {
-            Some(session) if !self.shard.is_flushed(session) => self.set_alarm(index),
+        connection.phase = Phase::Parting;
+        connection.work = Work::Done;
+        match connection.native.session() {
+            Some(session) if !self.shard.is_flushed(session) => self.set_closing_alarm(index),
             _ => self.finish_parting(index),
         }
     }
 
     /// Everything is flushed: shut our side down and wait for the peer's.
     pub(super) fn finish_parting(&mut self, index: usize) {
-        let deadline = self.parting_deadline();
         let connection = &mut self.connections[index];
         if connection.has_ended || connection.stream.shutdown(Shutdown::Write).is_err() {
             return self.remove(index);
         }
-        connection.phase = Phase::Lingering { deadline, patience_bytes: PATIENCE_BYTES };
-        self.set_alarm(index);
+        connection.phase = Phase::Lingering { patience_bytes: PATIENCE_BYTES };
+        self.set_closing_alarm(index);
         if self.connections[index].is_ready() {
             self.make_ready(index);
         }
@@ -105,14 +101,14 @@ impl Reactor {
 
     /// A closing peer that still takes what it is owed may take its time: its deadline is for standing still.
     pub(super) fn note_progress(&mut self, index: usize) {
-        let renewed = self.parting_deadline();
-        if let Phase::Parting { deadline } = &mut self.connections[index].phase {
-            *deadline = renewed;
+        if self.connections[index].phase == Phase::Parting {
+            self.set_closing_alarm(index);
         }
     }
 
-    fn parting_deadline(&self) -> Time {
-        self.now() + self.bounds.linger_time_max
+    fn set_closing_alarm(&mut self, index: usize) {
+        self.clear_alarm(index);
+        self.ring_at(index, self.now() + self.bounds.linger_time_max);
     }
 
     /// Reads a closing peer's bytes away.
@@ -121,7 +117,7 @@ impl Reactor {
         match connection.read(&mut self.buffers.read) {
             Ok(None) => 0,
             Ok(Some(count)) if count > 0 => {
-                if let Phase::Lingering { patience_bytes, .. } = &mut connection.phase {
+                if let Phase::Lingering { patience_bytes } = &mut connection.phase {
                     *patience_bytes = patience_bytes.saturating_sub(count as u32);
                     if *patience_bytes == 0 {
                         self.remove(index);
@@ -131,20 +127,12 @@ impl Reactor {
             }
             // Its end, or an error. One that only shut down its sending side may still be read from, so what is
             // left to flush goes on.
-            Ok(_) if matches!(connection.phase, Phase::Parting { .. }) => 0,
+            Ok(_) if connection.phase == Phase::Parting => 0,
             Ok(_) | Err(_) => {
                 self.remove(index);
                 0
             }
         }
-    }
-
-    /// A closing connection's time is over.
-    pub(super) fn expire_closing(&mut self, index: usize) {
-        let (Phase::Parting { deadline } | Phase::Lingering { deadline, .. }) = self.connections[index].phase else {
-            return;
-        };
-        if deadline <= self.now() { self.remove(index) } else { self.set_alarm(index) }
     }
 
     /// The socket is broken: nothing can be said any more.
@@ -159,11 +147,9 @@ impl Reactor {
 
     /// Forgets a connection and everything of it.
     pub(super) fn remove(&mut self, index: usize) {
+        self.clear_alarm(index);
+        self.count_held(index, Held::default());
         let mut connection = self.connections.remove(index);
-        if let Some((alarm, _)) = connection.alarm {
-            self.alarms.cancel(alarm);
-        }
-        *self.total_of(connection.held) -= connection.held.bytes as usize;
         if let Some(session) = connection.native.session() {
             self.shard.remove_session(session);
             self.attached[session.slot()] = NOBODY;
@@ -191,9 +177,13 @@ impl Reactor {
 
     /// Brings the totals of what gateways hold up to date with one connection.
     pub(super) fn note_partial(&mut self, index: usize) {
-        let connection = &mut self.connections[index];
-        let held = Held { bytes: connection.native.held_bytes() as u32, is_backlog: connection.has_work_left };
-        let before = std::mem::replace(&mut connection.held, held);
+        let connection = &self.connections[index];
+        let bytes = connection.native.held_bytes() as u32;
+        self.count_held(index, Held { bytes, is_backlog: connection.has_work_left() });
+    }
+
+    fn count_held(&mut self, index: usize, held: Held) {
+        let before = self.connections[index].replace_held(held);
         *self.total_of(before) -= before.bytes as usize;
         *self.total_of(held) += held.bytes as usize;
     }
@@ -207,8 +197,8 @@ impl Reactor {
         if self.partial_bytes <= self.bounds.partial_bytes_max {
             return;
         }
-        let partial = self.connections.iter().filter(|(_, connection)| !connection.held.is_backlog);
-        let sizes = partial.map(|(index, connection)| (connection.held.bytes, index));
+        let partial = self.connections.iter().filter(|(_, connection)| !connection.held().is_backlog);
+        let sizes = partial.map(|(index, connection)| (connection.held().bytes, index));
         let mut candidates: Vec<(u32, usize)> = sizes.collect();
         candidates.sort_unstable();
         while self.partial_bytes > self.bounds.partial_bytes_max

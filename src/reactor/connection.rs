@@ -1,59 +1,64 @@
 //! A connection: its socket, what an edge has told of it, and how far its closing has come.
 
-use fanwire_core::Time;
 use fanwire_core::wheel::TimerKey;
 use fanwire_gateway::Native;
 use mio::net::TcpStream;
 use std::io::{self, ErrorKind, Read};
-use std::net::{IpAddr, SocketAddr};
+use std::mem;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// How far a connection's life has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Read from and written to.
-    Live,
-    /// Its session has ended; what was queued is flushed, input is discarded.
-    Parting {
-        /// When to give up.
-        deadline: Time,
+    Live {
+        /// What the reactor's totals count for it.
+        held: Held,
     },
+    /// Its session has ended; what was queued is flushed, input is discarded. Its alarm says when to give up.
+    Parting,
     /// Our side is shut down; what the peer still sends is discarded until it closes too, so that the kernel does
-    /// not answer it with a reset that would take our last frame with it.
+    /// not answer it with a reset that would take our last frame with it. Its alarm says when to give up.
     Lingering {
-        /// When to give up.
-        deadline: Time,
         /// Bytes that are still discarded.
         patience_bytes: u32,
     },
 }
 
 /// Bytes of frames that a connection's gateway holds, as one of the reactor's totals counts them.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Held {
     pub(super) bytes: u32,
     /// They wait for us or other reactors; else for the rest of a frame.
     pub(super) is_backlog: bool,
 }
 
+/// What a connection's gateway could not do yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    /// Nothing is left.
+    Done,
+    /// Frames that a budget did not let through.
+    Left,
+    /// Frames that have to wait for other reactors.
+    Postponed,
+}
+
+/// One of many: what it takes, every idle client takes.
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
-    /// The peer's address in two parts, which take less than a whole one.
-    ip: IpAddr,
+    /// The peer's address in two parts, which take less than a whole one: IPv4 is a part of IPv6.
+    ip: Ipv6Addr,
     port: u16,
     pub(super) id: u64,
     pub(super) native: Native,
     pub(super) phase: Phase,
-    pub(super) alarm: Option<(TimerKey, Time)>,
+    pub(super) alarm: Option<TimerKey>,
+    pub(super) work: Work,
     /// Refused as it came: it is told why, and counts as nobody's.
     pub(super) is_turned_away: bool,
-    /// What the reactor's totals count for this connection.
-    pub(super) held: Held,
     /// In the reactor's ready list.
     pub(super) is_listed: bool,
-    /// The gateway has frames left that a budget did not let through.
-    pub(super) has_work_left: bool,
-    /// Those frames have to wait for other reactors.
-    pub(super) is_postponed: bool,
     /// The socket may have bytes, or its end, to read.
     is_readable: bool,
     /// The peer has closed its side: read until the end comes.
@@ -66,26 +71,55 @@ impl Connection {
     pub(super) fn new(stream: TcpStream, address: SocketAddr, id: u64, native: Native, is_turned_away: bool) -> Self {
         Connection {
             stream,
-            ip: address.ip(),
+            ip: match address.ip() {
+                IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+                IpAddr::V6(ip) => ip,
+            },
             port: address.port(),
             id,
             native,
-            phase: Phase::Live,
+            phase: Phase::Live { held: Held::default() },
             alarm: None,
+            work: Work::Done,
             is_turned_away,
-            held: Held::default(),
             is_listed: false,
-            has_work_left: false,
-            is_postponed: false,
             is_readable: false,
             is_read_closed: false,
             has_ended: false,
         }
     }
 
-    /// The peer's address.
+    /// The peer's address, in the form that [`Listener::accept`](super::Listener) gives it.
     pub(super) const fn address(&self) -> SocketAddr {
-        SocketAddr::new(self.ip, self.port)
+        SocketAddr::new(self.ip.to_canonical(), self.port)
+    }
+
+    pub(super) const fn is_live(&self) -> bool {
+        matches!(self.phase, Phase::Live { .. })
+    }
+
+    pub(super) fn has_work_left(&self) -> bool {
+        self.work != Work::Done
+    }
+
+    pub(super) fn is_postponed(&self) -> bool {
+        self.work == Work::Postponed
+    }
+
+    /// What the reactor's totals count for it.
+    pub(super) const fn held(&self) -> Held {
+        match self.phase {
+            Phase::Live { held } => held,
+            _ => Held { bytes: 0, is_backlog: false },
+        }
+    }
+
+    /// Begins to count something else for it, and returns what was counted before. One that is closing holds nothing.
+    pub(super) fn replace_held(&mut self, held: Held) -> Held {
+        match &mut self.phase {
+            Phase::Live { held: counted } => mem::replace(counted, held),
+            _ => Held::default(),
+        }
     }
 
     pub(super) fn note_event(&mut self, event: &mio::event::Event) {
@@ -96,7 +130,7 @@ impl Connection {
 
     /// Whether it can make progress without a further event.
     pub(super) fn is_ready(&self) -> bool {
-        !self.has_ended && !self.is_postponed && (self.has_work_left || self.is_readable)
+        !self.has_ended && !self.is_postponed() && (self.has_work_left() || self.is_readable)
     }
 
     /// Reads once: `Some(0)` at the end, `None` when there is nothing.
@@ -118,5 +152,16 @@ impl Connection {
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_every_idle_client_pays_for_its_connection_does_not_grow_unseen() {
+        // The socket takes 4 bytes, and in a debug build whatever mio watches it with.
+        assert!(size_of::<Connection>() - size_of::<TcpStream>() <= 80);
     }
 }

@@ -1,7 +1,7 @@
 //! Deadlines: of handshakes, frames, keep-alives and closings; one alarm a connection.
 
-use super::connection::Phase;
 use super::{Lent, Reactor};
+use fanwire_core::Time;
 use fanwire_gateway::{Context, Progress};
 use std::time::Duration;
 
@@ -24,10 +24,10 @@ impl Reactor {
 
     fn expire(&mut self, index: usize) {
         let connection = &mut self.connections[index];
-        if connection.phase != Phase::Live {
-            return self.expire_closing(index);
+        if !connection.is_live() {
+            return self.remove(index);
         }
-        if connection.is_postponed || !self.may_read() {
+        if connection.is_postponed() || !self.may_read() {
             return self.postpone(index, LONG_POSTPONEMENT);
         }
         if self.connections[index].is_ready() {
@@ -44,29 +44,34 @@ impl Reactor {
     /// A peer whose bytes still wait after this turn's reading is not judged yet: after a stall of ours, what it owed
     /// us may stand in its socket. Nobody gains time by it: a slow peer's socket is empty after one read.
     fn postpone(&mut self, index: usize, time: Duration) {
-        let later = self.now() + time;
-        let key = self.alarms.insert(later, index);
-        self.connections[index].alarm = Some((key, later));
+        self.ring_at(index, self.now() + time);
     }
 
-    /// Makes sure that an alarm rings no later than the connection's next deadline. One that rings too early is set
+    /// Makes sure that an alarm rings no later than a live connection's next deadline. One that rings too early is set
     /// again then, which costs less than moving it with every frame.
     pub(super) fn set_alarm(&mut self, index: usize) {
         let connection = &self.connections[index];
-        let deadline = match connection.phase {
-            Phase::Live => connection.native.next_deadline(&self.settings),
-            Phase::Parting { deadline, .. } | Phase::Lingering { deadline, .. } => Some(deadline),
-        };
-        let Some(deadline) = deadline else {
+        let Some(deadline) = connection.native.next_deadline(&self.settings) else {
             return;
         };
-        if let Some((key, set_for)) = connection.alarm {
-            if set_for <= deadline {
-                return;
-            }
-            self.alarms.cancel(key);
+        if connection.alarm.is_some_and(|alarm| self.alarms.fires_by(alarm, deadline)) {
+            return;
         }
-        let key = self.alarms.insert(deadline, index);
-        self.connections[index].alarm = Some((key, deadline));
+        self.clear_alarm(index);
+        self.ring_at(index, deadline);
+    }
+
+    /// Sets an alarm where there is none.
+    pub(super) fn ring_at(&mut self, index: usize, deadline: Time) {
+        let alarm = self.alarms.insert(deadline, index);
+        let before = self.connections[index].alarm.replace(alarm);
+        assert!(before.is_none(), "a connection has one alarm");
+    }
+
+    /// Takes a connection's alarm back, if one is set: idle ones have none, take no memory in the wheel and wake nobody.
+    pub(super) fn clear_alarm(&mut self, index: usize) {
+        if let Some(alarm) = self.connections[index].alarm.take() {
+            self.alarms.cancel(alarm);
+        }
     }
 }

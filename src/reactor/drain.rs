@@ -12,7 +12,7 @@
 //! way any more. One whose clients have left early goes on for the others' sake: groups live there. Stages that wait
 //! for others have a deadline, too, behind that of all clients: one that stands still holds nobody up for ever.
 
-use super::connection::Phase;
+use super::connection::Connection;
 use super::{Lent, Reactor};
 use fanwire_core::Time;
 
@@ -120,7 +120,7 @@ impl Reactor {
     fn part_all(&mut self) {
         let deadline = self.now() + self.bounds.linger_time_max * 2;
         self.draining = Some(Draining { stage: Stage::Parting, deadline });
-        let live = self.connections.iter().filter(|(_, connection)| connection.phase == Phase::Live);
+        let live = self.connections.iter().filter(|(_, connection)| connection.is_live());
         let indexes: Vec<usize> = live.map(|(index, _)| index).collect();
         for index in indexes {
             self.part_for_drain(index);
@@ -130,7 +130,7 @@ impl Reactor {
     /// A connection that comes when all the others were parted goes with them.
     pub(super) fn part_late_arrival(&mut self, index: usize) {
         let is_parting = self.draining.is_some_and(|draining| draining.stage == Stage::Parting);
-        let is_live = self.connections.get(index).is_some_and(|connection| connection.phase == Phase::Live);
+        let is_live = self.connections.get(index).is_some_and(Connection::is_live);
         if is_parting && is_live {
             self.part_for_drain(index);
         }

@@ -72,7 +72,7 @@ impl Reactor {
     }
 
     fn note_flushed(&mut self, index: usize) {
-        if matches!(self.connections[index].phase, Phase::Parting { .. }) {
+        if self.connections[index].phase == Phase::Parting {
             self.finish_parting(index);
         }
     }

@@ -18,7 +18,6 @@
 //! When the other door is full the connection waits here, counted and unread, and is offered again soon.
 
 use super::Reactor;
-use super::connection::Phase;
 use super::door::Arrival;
 use std::io;
 use std::time::Duration;
@@ -41,12 +40,12 @@ impl Reactor {
         assert!(to < self.doors.len() && to != self.index, "there is another reactor of that number");
         assert!(input.len() <= self.buffers.read.len(), "input is what one read has brought");
         let connection = &self.connections[index];
-        assert!(connection.phase == Phase::Live && !connection.has_ended, "who is about to go stays here");
+        assert!(connection.is_live() && !connection.has_ended, "who is about to go stays here");
         assert!(connection.native.session().is_none(), "a session stays where it was opened");
-        assert!(connection.held.bytes == 0 && !connection.has_work_left, "without a session there are no frames");
+        assert!(connection.held().bytes == 0 && !connection.has_work_left(), "without a session there are no frames");
         self.poll.registry().deregister(&mut self.connections[index].stream)?;
         let connection = self.connections.remove(index);
-        if let Some((alarm, _)) = connection.alarm {
+        if let Some(alarm) = connection.alarm {
             self.alarms.cancel(alarm);
         }
         let arrival = Arrival {

@@ -66,7 +66,10 @@ impl Listener {
     /// Accepts one connection that waits.
     pub(super) fn accept(&mut self) -> Attempt {
         match self.socket.accept() {
-            Ok((stream, address)) => Attempt::Accepted(stream, address),
+            Ok((stream, address)) => {
+                // An IPv4 peer is called the same at a listener for both.
+                Attempt::Accepted(stream, SocketAddr::new(address.ip().to_canonical(), address.port()))
+            }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Attempt::Nobody,
             Err(error) if is_exhausted(&error) => self.shed(),
             Err(_) => Attempt::Failed,

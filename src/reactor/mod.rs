@@ -53,7 +53,7 @@ pub use team::Team;
 
 use crate::config::{Config, Limits};
 use clock::Clock;
-use connection::{Connection, Phase};
+use connection::{Connection, Work};
 use control::Control;
 use door::{Door, Entrance};
 use drain::Draining;
@@ -81,7 +81,7 @@ const TURN_READ_BYTES_MAX: usize = 1024 * 1024;
 const EVENTS_PER_TURN_MAX: usize = 1_024;
 const CONTROL: Token = Token(usize::MAX);
 /// No connection's index.
-const NOBODY: usize = usize::MAX;
+const NOBODY: u32 = u32::MAX;
 
 /// One thread's share of the broker.
 pub struct Reactor {
@@ -104,7 +104,7 @@ pub struct Reactor {
     shard: Shard,
     connections: Slab<Connection>,
     /// By session slot: the connection that a session is attached to, or [`NOBODY`].
-    attached: Vec<usize>,
+    attached: Vec<u32>,
     /// Connections that can make progress without a further event, and some that could and are gone.
     ready: VecDeque<usize>,
     /// When a connection's gateway or closing has a deadline.
@@ -302,7 +302,7 @@ impl Reactor {
 
     /// Whether a ready connection may be served: while sockets are not read, only one that lessens the backlog.
     fn may_serve(&self, connection: &Connection) -> bool {
-        self.may_read() || (connection.has_work_left && !self.is_hushed())
+        self.may_read() || (connection.has_work_left() && !self.is_hushed())
     }
 
     fn may_serve_somebody(&self) -> bool {
@@ -340,10 +340,10 @@ impl Reactor {
     /// One connection's share of a turn: what it left last time, or one read. Returns the bytes read.
     fn serve(&mut self, index: usize) -> usize {
         let connection = &mut self.connections[index];
-        if connection.phase != Phase::Live {
+        if !connection.is_live() {
             return self.discard(index);
         }
-        if connection.has_work_left {
+        if connection.has_work_left() {
             self.execute(index, 0);
             return 0;
         }
@@ -384,13 +384,18 @@ impl Reactor {
         let was_open = native.phase() == fanwire_gateway::Phase::Open;
         let progress = native.receive(&read[..count], &mut context);
         let connection = &mut self.connections[index];
-        connection.has_work_left = matches!(progress, Progress::More | Progress::Postponed);
-        connection.is_postponed = progress == Progress::Postponed;
+        connection.work = match progress {
+            Progress::More => Work::Left,
+            Progress::Postponed => Work::Postponed,
+            Progress::Idle | Progress::Close(_) => Work::Done,
+        };
         if let Some(code) = self.shard.take_refusal() {
             self.journalist.refused(self.clock.since_start(), connection.id, connection.address(), code);
         }
         self.note_partial(index);
-        self.attach(index);
+        if !was_open {
+            self.attach(index);
+        }
         match progress {
             Progress::Idle | Progress::More | Progress::Postponed => self.set_alarm(index),
             Progress::Close(closing) => self.begin_close(index, closing),
@@ -402,20 +407,25 @@ impl Reactor {
 
     /// The connection that a session is attached to, if both are still there.
     fn connection_of(&self, session: SessionId) -> Option<usize> {
-        let index = *self.attached.get(session.slot())?;
+        let index = *self.attached.get(session.slot())? as usize;
         let connection = self.connections.get(index)?;
         (connection.native.session() == Some(session)).then_some(index)
     }
 
-    /// Notes which connection a session belongs to, as soon as it has one.
+    /// Notes which connection a session belongs to, as soon as it has one; and once it is welcomed, the handshake's
+    /// deadline is no more.
     fn attach(&mut self, index: usize) {
-        let Some(session) = self.connections[index].native.session() else {
+        let native = &self.connections[index].native;
+        let Some(session) = native.session() else {
             return;
         };
+        if native.phase() == fanwire_gateway::Phase::Open {
+            self.clear_alarm(index);
+        }
         if self.attached.len() <= session.slot() {
             self.attached.resize(session.slot() + 1, NOBODY);
         }
-        self.attached[session.slot()] = index;
+        self.attached[session.slot()] = u32::try_from(index).expect("descriptors have 31 bits");
     }
 }
 

@@ -16,6 +16,7 @@
 //! waiting for room that has come meanwhile.
 
 use super::Reactor;
+use super::connection::Work;
 use super::door::Door;
 use super::mailbox::{Bell, Receiver, Sender, mailbox};
 use fanwire_core::{Envelope, SHARDS_MAX, Shard};
@@ -272,7 +273,8 @@ impl Reactor {
         self.shard.take_resumed(&mut sessions);
         for session in sessions.drain(..) {
             let Some(index) = self.connection_of(session) else { continue };
-            if std::mem::take(&mut self.connections[index].is_postponed) {
+            if self.connections[index].is_postponed() {
+                self.connections[index].work = Work::Left;
                 self.make_ready(index);
             }
         }

@@ -180,7 +180,7 @@ impl Cast {
 fn postponed(house: &House) -> BTreeSet<SocketAddr> {
     let of_reactor = |reactor| {
         house.ask(reactor, |reactor| {
-            let postponed = reactor.connections.iter().filter(|(_, connection)| connection.is_postponed);
+            let postponed = reactor.connections.iter().filter(|(_, connection)| connection.is_postponed());
             postponed.map(|(_, connection)| connection.address()).collect::<Vec<_>>()
         })
     };
