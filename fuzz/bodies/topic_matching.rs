@@ -82,7 +82,7 @@ impl Run {
 
     fn publish(&mut self, publisher: SessionId, topic: &[u8]) {
         let target = Target::Name(topic);
-        let publish = Command::Publish { target, ack: AckLevel::None, headers: &[], payload: b"!" };
+        let publish = Command::Publish { target, ack: AckLevel::None, headers: &[], payloads: &[b"!"] };
         self.shard.handle(publisher, &publish).expect("a wrong name is a refusal");
         self.shard.finish_turn();
         let refused = !self.take(publisher).is_empty();

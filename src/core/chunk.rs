@@ -92,18 +92,18 @@ impl Chunk {
         Chunk { bytes: Vec::new(), spans: SmallVec::new(), count: 0, references: 0, purpose }
     }
 
-    /// Notes that a message of `publisher` was rendered from `begin` to the present end. Returns whether it begins a
-    /// span: what may become an entry of its own in somebody's queue.
-    pub(crate) fn note_message(&mut self, publisher: u32, begin: u32) -> bool {
-        self.count += 1;
+    /// Notes that messages of `publisher` were rendered from `begin` to the present end, the last one from `last`.
+    /// Returns whether they begin a span: what may become an entry of its own in somebody's queue.
+    pub(crate) fn note_messages(&mut self, publisher: u32, begin: u32, last: u32, count: u32) -> bool {
+        self.count += count;
         match self.spans.last_mut() {
             Some(span) if span.publisher == publisher => {
-                span.last = begin;
-                span.count += 1;
+                span.last = last;
+                span.count += count;
                 false
             }
             _ => {
-                self.spans.push(Span { publisher, begin, last: begin, count: 1 });
+                self.spans.push(Span { publisher, begin, last, count });
                 true
             }
         }
@@ -286,7 +286,7 @@ mod tests {
         for (publisher, size) in messages {
             let begin = chunk.length();
             chunk.bytes.extend(std::iter::repeat_n(0, *size));
-            chunk.note_message(*publisher, begin);
+            chunk.note_messages(*publisher, begin, begin, 1);
         }
         chunk
     }

@@ -21,7 +21,8 @@ pub enum Command<'a> {
         /// A topic name, not yet checked.
         topic: &'a [u8],
     },
-    /// Publish a message.
+    /// Publish messages, one after the other, that differ in their payload alone. They are admitted or refused
+    /// together, so what they may take beyond a bound is what the caller gathers: a few kilobytes, or one message.
     Publish {
         /// Where to.
         target: Target<'a>,
@@ -29,8 +30,8 @@ pub enum Command<'a> {
         ack: AckLevel,
         /// The headers block, opaque.
         headers: &'a [u8],
-        /// The payload.
-        payload: &'a [u8],
+        /// The payloads; at least one.
+        payloads: &'a [&'a [u8]],
     },
     /// Subscribe to a filter.
     Subscribe(Subscribe<'a>),

@@ -122,6 +122,16 @@ pub trait Encoding: Send {
     /// Appends one message, the same bytes for all its receivers.
     fn render_message(&self, message: &Delivery<'_>, out: &mut Vec<u8>);
 
+    /// Appends messages that are like the first one but for their payloads. Returns where in `out` the last begins.
+    fn render_messages(&self, like: &Delivery<'_>, payloads: &[&[u8]], out: &mut Vec<u8>) -> usize {
+        let mut last = out.len();
+        for payload in payloads {
+            last = out.len();
+            self.render_message(&Delivery { payload, ..*like }, out);
+        }
+        last
+    }
+
     /// Appends one event of one session. Two gaps of one subscription have the same length, so that a count can be
     /// raised in place.
     fn render_event(&self, event: &Event<'_>, out: &mut Vec<u8>);

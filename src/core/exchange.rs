@@ -184,8 +184,8 @@ impl Shard {
                         topics.resize(topic as usize + 1, TopicKey::NONE);
                     }
                     let publisher = Publisher { shard: from as u8, session: publisher };
-                    let message = Incoming { publisher, headers, payload };
-                    self.receive_message(&mut topics[topic as usize], name, message);
+                    let message = Incoming { publisher, headers, payloads: &[payload] };
+                    self.receive_message(&mut topics[topic as usize], name, &message);
                 }
                 Some(Item::Note(note, parcel)) => self.take_note(from as u8, note, parcel),
             }
@@ -197,7 +197,7 @@ impl Shard {
         is_done
     }
 
-    fn receive_message(&mut self, known: &mut TopicKey, name: &[u8], message: Incoming<'_>) {
+    fn receive_message(&mut self, known: &mut TopicKey, name: &[u8], message: &Incoming<'_>) {
         self.counters.mailed_in += 1;
         if !known.is_some()
             && let Some(topic) = self.topics.find(name)
@@ -208,8 +208,8 @@ impl Shard {
         self.route(topic, 0, message);
     }
 
-    /// Adds a message to the envelopes of other shards. `topic` is none where the name is not remembered.
-    pub(crate) fn post_message(&mut self, mask: u64, topic: TopicKey, name: &str, message: Incoming<'_>) {
+    /// Adds messages to the envelopes of other shards. `topic` is none where the name is not remembered.
+    pub(crate) fn post_messages(&mut self, mask: u64, topic: TopicKey, name: &str, messages: &Incoming<'_>) {
         let known = if topic.is_some() { self.topics.get(topic).posted } else { UNPOSTED };
         let exchange = &mut self.exchange;
         let number = exchange.number_of(topic, known);
@@ -223,14 +223,16 @@ impl Shard {
                 posted.told |= 1 << to;
                 envelope.push_topic(number, name);
             }
-            envelope.push_message(number, message.publisher.session, message.headers, message.payload);
+            for payload in messages.payloads {
+                envelope.push_message(number, messages.publisher.session, messages.headers, payload);
+            }
             exchange.note_filled(to);
-            self.counters.mailed_out += 1;
+            self.counters.mailed_out += messages.payloads.len() as u64;
         }
         if topic.is_some() {
             self.topics.get_mut(topic).posted = number;
         }
-        self.spend((message.headers.len() + message.payload.len()) * mask.count_ones() as usize);
+        self.spend(messages.bytes() * mask.count_ones() as usize);
     }
 
     /// The turn is over: topics will be told of anew.

@@ -19,11 +19,11 @@
 
 use crate::arena::{ChunkKey, Key, MatchKey, SessionKey, SubscriptionKey, TopicKey};
 use crate::chunk::{Purpose, Range};
-use crate::encoding::{Address, Delivery, ENCODINGS_MAX};
+use crate::encoding::{Address, Delivery, ENCODINGS_MAX, EncodingId};
 use crate::mail::Publisher;
 use crate::settings::{CHUNK_BYTES_MAX, ENTRY_BYTES, TURN_BYTES_MAX};
 use crate::shard::Shard;
-use crate::topics::Topic;
+use crate::topics::{MatchSet, Topic};
 use fanwire_wire::Code;
 use fanwire_wire::frame::Policy;
 use smallvec::SmallVec;
@@ -52,77 +52,112 @@ pub(crate) enum Audience {
     Set(MatchKey),
 }
 
+/// A message of an audience is rendered once for each encoding with the topic's id, and once for each with its name:
+/// in a set of renditions the lower half of the bits is by id, the upper one by name.
+const RENDITIONS: usize = 2 * ENCODINGS_MAX;
+
 /// Chunks that gather the messages of one audience until they are sealed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Open {
     /// `None` once sealed; the place in the list stays until the turn ends.
     audience: Option<Audience>,
-    by_id: [ChunkKey; ENCODINGS_MAX],
-    by_name: [ChunkKey; ENCODINGS_MAX],
+    /// Those that somebody there reads, a bit each.
+    renditions: u16,
+    /// Whether wildcard groups want its messages, too.
+    has_groups: bool,
+    /// By rendition, once a message has come.
+    chunks: [ChunkKey; RENDITIONS],
 }
 
-/// A message on its way in.
+impl Open {
+    /// Nothing is gathered for this audience yet; `set` is what matches it by wildcard.
+    fn new(audience: Audience, encodings_by_id: u8, set: &MatchSet) -> Self {
+        Open {
+            audience: Some(audience),
+            renditions: u16::from_le_bytes([encodings_by_id, set.encodings]),
+            has_groups: !set.matches.groups.is_empty(),
+            chunks: [ChunkKey::NONE; RENDITIONS],
+        }
+    }
+
+    /// Whether its messages go to nobody by name and to no wildcard group: to be appended is all they need.
+    const fn is_by_id_only(&self) -> bool {
+        (self.renditions as usize) < (1 << ENCODINGS_MAX) && !self.has_groups
+    }
+}
+
+/// Which of the renditions a session reads.
+const fn rendition(encoding: EncodingId, by_id: bool) -> usize {
+    encoding.0 as usize + if by_id { 0 } else { ENCODINGS_MAX }
+}
+
+/// Messages on their way in.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Incoming<'a> {
     pub(crate) publisher: Publisher,
     pub(crate) headers: &'a [u8],
-    pub(crate) payload: &'a [u8],
+    pub(crate) payloads: &'a [&'a [u8]],
+}
+
+impl Incoming<'_> {
+    /// Bytes of headers and payloads.
+    pub(crate) fn bytes(&self) -> usize {
+        self.payloads.iter().map(|payload| self.headers.len() + payload.len()).sum()
+    }
 }
 
 impl Shard {
-    /// Renders a message into the open chunks of its audience, once for each encoding that somebody there reads.
-    /// `name` is only needed where the audience is a set.
-    pub(crate) fn append_message(&mut self, audience: Audience, name: &str, message: Incoming<'_>) {
+    /// Renders messages into the open chunks of their audience, once for each encoding that somebody there reads.
+    /// `name` is only needed where somebody reads it.
+    pub(crate) fn append_messages(&mut self, audience: Audience, name: &str, messages: &Incoming<'_>) {
         let index = self.obtain_open(audience);
-        let (by_id, by_name, topic) = match audience {
-            Audience::Topic(topic, set) => {
-                (self.topics.get(topic).encodings, self.topics.set(set).encodings, Some(topic))
-            }
-            Audience::Set(set) => (0, self.topics.set(set).encodings, None),
+        self.append_to(index, name, messages);
+    }
+
+    /// Does all that messages need here whose topic is open already and read by id only, as most are that are not a
+    /// turn's first. Returns false where it takes a closer look.
+    pub(crate) fn append_by_id(&mut self, topic: TopicKey, messages: &Incoming<'_>) -> bool {
+        let found = self.topics.get(topic);
+        let is_enough =
+            found.open.is_some() && found.groups().is_empty() && self.opens[found.open.0 as usize].is_by_id_only();
+        if is_enough {
+            self.append_to(found.open, "", messages);
+        }
+        is_enough
+    }
+
+    fn append_to(&mut self, index: OpenIndex, name: &str, messages: &Incoming<'_>) {
+        let publisher = self.span_of(messages.publisher);
+        let payloads = messages.payloads;
+        let Shard { opens, chunks, encodings, spent, .. } = self;
+        let open = &mut opens[index.0 as usize];
+        let topic_id = match open.audience {
+            Some(Audience::Topic(topic, _)) => Topic::id_of(topic),
+            Some(Audience::Set(_)) | None => 0,
         };
         let mut largest = 0;
-        if let Some(topic) = topic {
-            let address = Address::Id(Topic::id_of(topic));
-            largest = self.render_to(index, by_id, address, name, message);
+        let mut renditions = open.renditions;
+        while renditions != 0 {
+            let rendition = renditions.trailing_zeros() as usize;
+            renditions &= renditions - 1;
+            let is_by_id = rendition < ENCODINGS_MAX;
+            let address = if is_by_id { Address::Id(topic_id) } else { Address::Name };
+            let slot = &mut open.chunks[rendition];
+            if !slot.is_some() {
+                *slot = chunks.acquire(Purpose::Topic);
+            }
+            let chunk = chunks.get_mut(*slot);
+            let begin = chunk.length();
+            let like = Delivery { address, topic: name, headers: messages.headers, payload: &[] };
+            let last = encodings[rendition % ENCODINGS_MAX].render_messages(&like, payloads, &mut chunk.bytes);
+            let begins_span = chunk.note_messages(publisher, begin, last as u32, payloads.len() as u32);
+            let end = chunk.length();
+            *spent = spent.saturating_add(end - begin + if begins_span { ENTRY_BYTES } else { 0 });
+            largest = largest.max(end);
         }
-        largest = largest.max(self.render_to(index, by_name, Address::Name, name, message));
         if largest >= CHUNK_BYTES_MAX {
             self.seal(index);
         }
-    }
-
-    fn render_to(
-        &mut self,
-        index: OpenIndex,
-        mut encodings: u8,
-        address: Address,
-        topic: &str,
-        message: Incoming<'_>,
-    ) -> u32 {
-        let publisher = self.span_of(message.publisher);
-        let mut largest = 0;
-        while encodings != 0 {
-            let encoding = encodings.trailing_zeros() as usize;
-            encodings &= encodings - 1;
-            let open = &mut self.opens[index.0 as usize];
-            let slot = match address {
-                Address::Id(_) => &mut open.by_id[encoding],
-                Address::Name => &mut open.by_name[encoding],
-            };
-            if !slot.is_some() {
-                *slot = self.chunks.acquire(Purpose::Topic);
-            }
-            let chunk = self.chunks.get_mut(*slot);
-            let begin = chunk.length();
-            let delivery = Delivery { address, topic, headers: message.headers, payload: message.payload };
-            self.encodings[encoding].render_message(&delivery, &mut chunk.bytes);
-            let begins_span = chunk.note_message(publisher, begin);
-            let end = chunk.length();
-            let entry_bytes = if begins_span { ENTRY_BYTES } else { 0 };
-            self.spend((end - begin + entry_bytes) as usize);
-            largest = largest.max(end);
-        }
-        largest
     }
 
     /// What chunks know a publisher by. Those of other shards are nobody's own here, and all alike.
@@ -143,19 +178,21 @@ impl Shard {
             return found;
         }
         let index = OpenIndex(self.opens.len() as u32);
-        self.opens.push(Open {
-            audience: Some(audience),
-            by_id: [ChunkKey::NONE; ENCODINGS_MAX],
-            by_name: [ChunkKey::NONE; ENCODINGS_MAX],
-        });
         self.set_open(audience, index);
         let (Audience::Topic(_, set) | Audience::Set(set)) = audience;
         self.topics.retain_set(set);
-        let mut subscribers = self.topics.set(set).matches.subscriptions.len();
+        let set = self.topics.set(set);
+        let mut subscribers = set.matches.subscriptions.len();
+        let mut encodings_by_id = 0;
         match audience {
-            Audience::Topic(topic, _) => subscribers += self.topics.get(topic).exact.len(),
+            Audience::Topic(topic, _) => {
+                let topic = self.topics.get(topic);
+                subscribers += topic.exact.len();
+                encodings_by_id = topic.encodings;
+            }
             Audience::Set(_) => self.open_sets.push(index),
         }
+        self.opens.push(Open::new(audience, encodings_by_id, set));
         self.spend(subscribers.min(AUDIENCE_COST_MAX));
         index
     }
@@ -200,14 +237,13 @@ impl Shard {
         let Some(audience) = open.audience.take() else {
             return;
         };
-        let Open { by_id, by_name, .. } = *open;
+        let chunks = open.chunks;
         self.set_open(audience, OpenIndex::NONE);
         self.meet(audience);
         let met = std::mem::take(&mut self.met);
         for session in &met {
             let Some(state) = self.sessions.get(*session) else { continue };
-            let chunks = if state.meeting.by_id { &by_id } else { &by_name };
-            let chunk = chunks[state.encoding.0 as usize];
+            let chunk = chunks[rendition(state.encoding, state.meeting.by_id)];
             let topic = match audience {
                 Audience::Topic(topic, _) => topic,
                 Audience::Set(_) => TopicKey::NONE,
@@ -216,7 +252,7 @@ impl Shard {
         }
         self.met = met;
         self.drop_newest_copy();
-        for chunk in by_id.into_iter().chain(by_name).filter(|chunk| chunk.is_some()) {
+        for chunk in chunks.into_iter().filter(|chunk| chunk.is_some()) {
             self.chunks.release(chunk);
         }
         let (Audience::Topic(_, set) | Audience::Set(set)) = audience;

@@ -265,12 +265,14 @@ impl Shard {
         self.groups.members[member].is_full = false;
     }
 
-    /// Gives a message to one member of each group that takes publications.
-    pub(crate) fn deliver_to_groups(&mut self, groups: &[GroupKey], topic: &str, message: Incoming<'_>) {
-        let Incoming { publisher, headers, payload } = message;
-        for group in groups {
-            if !self.groups.get(*group).responder {
-                self.deliver_to_group(*group, publisher, Parcel { topic, headers, payload });
+    /// Gives each message to one member of each group that takes publications.
+    pub(crate) fn deliver_to_groups(&mut self, groups: &[GroupKey], topic: &str, messages: &Incoming<'_>) {
+        let Incoming { publisher, headers, payloads } = *messages;
+        for payload in payloads {
+            for group in groups {
+                if !self.groups.get(*group).responder {
+                    self.deliver_to_group(*group, publisher, Parcel { topic, headers, payload });
+                }
             }
         }
     }

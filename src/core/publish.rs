@@ -7,6 +7,9 @@
 //!          Refused (an asynchronous one for ack level none)
 //! ```
 //!
+//! Messages come in runs that differ in their payload alone: all that finds their topic and its audience is done once
+//! for a run.
+//!
 //! What other shards want is added to their mail as well, by the masks of `interest`; what would not fit there is
 //! postponed before anything of it is done (`exchange`).
 //!
@@ -21,7 +24,7 @@ use crate::fanout::{Audience, Incoming};
 use crate::filters::Matches;
 use crate::interest::Spot;
 use crate::mail::Publisher;
-use crate::session::{PendingAck, Registered};
+use crate::session::{PendingAck, Registered, SessionId};
 use crate::shard::{Handled, Shard};
 use crate::subscription::Place;
 use fanwire_wire::frame::{AckLevel, Policy, Scope};
@@ -59,17 +62,20 @@ impl Shard {
 
     pub(crate) fn publish(
         &mut self,
-        session: SessionKey,
+        id: SessionId,
         target: Target<'_>,
         ack: AckLevel,
         headers: &[u8],
-        payload: &[u8],
+        payloads: &[&[u8]],
     ) -> Result<Handled, Violation> {
+        let session = id.key;
         let topic = match self.admit(session, target, ack, headers)? {
             Ok(topic) => topic,
             Err(code) => {
-                let number = self.number_publish(session, ack);
-                self.refuse_publish(session, number, code);
+                let first = self.number_publishes(session, ack, payloads.len());
+                for index in 0..payloads.len() as u64 {
+                    self.refuse_publish(session, first.map(|first| first + index), code);
+                }
                 return Ok(Handled::Done);
             }
         };
@@ -79,13 +85,14 @@ impl Shard {
         {
             return Ok(Handled::Postponed);
         }
-        let number = self.number_publish(session, ack);
-        self.counters.messages_in += 1;
-        self.counters.payload_bytes_in += payload.len() as u64;
-        let publisher = Publisher { shard: self.exchange.seat.number(), session: self.id_of(session) };
-        self.route(topic, others.mask(), Incoming { publisher, headers, payload });
-        if let Some(number) = number {
-            self.note_acked(session, number);
+        let first = self.number_publishes(session, ack, payloads.len());
+        let messages =
+            Incoming { publisher: Publisher { shard: self.exchange.seat.number(), session: id }, headers, payloads };
+        self.counters.messages_in += payloads.len() as u64;
+        self.counters.payload_bytes_in += payloads.iter().map(|payload| payload.len() as u64).sum::<u64>();
+        self.route(topic, others.mask(), &messages);
+        if let Some(first) = first {
+            self.note_acked(session, first, payloads.len() as u32);
         }
         Ok(Handled::Done)
     }
@@ -106,11 +113,12 @@ impl Shard {
         self.sessions[session].publishing.as_ref()?.registered.get(usize::from(short_id))
     }
 
-    fn number_publish(&mut self, session: SessionKey, ack: AckLevel) -> Option<u64> {
+    /// The number of the first of so many publishes, where they ask for an acknowledgement.
+    fn number_publishes(&mut self, session: SessionKey, ack: AckLevel, count: usize) -> Option<u64> {
         (ack != AckLevel::None).then(|| {
             let publishing = self.sessions[session].publishing_mut();
-            publishing.number += 1;
-            publishing.number
+            publishing.number += count as u64;
+            publishing.number + 1 - count as u64
         })
     }
 
@@ -153,15 +161,19 @@ impl Shard {
         TopicName::publishable(name, &self.settings.limits).map(|name| Routed::Unknown(name.as_str()))
     }
 
-    /// Gives a message to everybody here who wants it, and to the mail of the shards in `others`.
-    pub(crate) fn route(&mut self, topic: Routed<'_>, others: u64, message: Incoming<'_>) {
+    /// Gives messages to everybody here who wants them, and to the mail of the shards in `others`.
+    #[inline]
+    pub(crate) fn route(&mut self, topic: Routed<'_>, others: u64, messages: &Incoming<'_>) {
         match topic {
-            Routed::Known(topic) => self.route_known(topic, others, message),
-            Routed::Unknown(name) => self.route_unknown(name, others, message),
+            Routed::Known(topic) => self.route_known(topic, others, messages),
+            Routed::Unknown(name) => self.route_unknown(name, others, messages),
         }
     }
 
-    fn route_known(&mut self, topic: TopicKey, others: u64, message: Incoming<'_>) {
+    fn route_known(&mut self, topic: TopicKey, others: u64, messages: &Incoming<'_>) {
+        if others == 0 && self.append_by_id(topic, messages) {
+            return;
+        }
         let set = self.matched(topic);
         let found = self.topics.get(topic);
         let matches = &self.topics.set(set).matches;
@@ -177,20 +189,20 @@ impl Shard {
         // The name lives in the table that routing changes, so it is lent out for the while.
         let name = std::mem::take(&mut self.topics.get_mut(topic).name);
         if let Some(audience) = audience {
-            self.append_message(audience, &name, message);
+            self.append_messages(audience, &name, messages);
         }
         if has_groups {
             let groups = self.groups_of(topic, set);
-            self.deliver_to_groups(&groups, &name, message);
+            self.deliver_to_groups(&groups, &name, messages);
         }
         if others != 0 {
-            self.post_message(others, topic, &name, message);
+            self.post_messages(others, topic, &name, messages);
         }
         self.topics.get_mut(topic).name = name;
     }
 
     /// A topic that nobody here subscribes to by name: only wildcards can match.
-    fn route_unknown(&mut self, name: &str, others: u64, message: Incoming<'_>) {
+    fn route_unknown(&mut self, name: &str, others: u64, messages: &Incoming<'_>) {
         if self.filters.is_empty() && others == 0 {
             return;
         }
@@ -202,17 +214,17 @@ impl Shard {
             let topic = self.topics.obtain(name);
             let generation = self.filters.generation(self.topics.get(topic).spot.first_level);
             self.topics.set_matched(topic, set, generation);
-            return self.route_known(topic, others, message);
+            return self.route_known(topic, others, messages);
         }
         self.topics.retain_set(set);
         if !self.topics.set(set).matches.subscriptions.is_empty() {
-            self.append_message(Audience::Set(set), name, message);
+            self.append_messages(Audience::Set(set), name, messages);
         }
         let groups = GroupKeys::from_slice(&self.topics.set(set).matches.groups);
-        self.deliver_to_groups(&groups, name, message);
+        self.deliver_to_groups(&groups, name, messages);
         self.topics.release_set(set);
         if others != 0 {
-            self.post_message(others, TopicKey::NONE, name, message);
+            self.post_messages(others, TopicKey::NONE, name, messages);
         }
     }
 
@@ -267,15 +279,15 @@ impl Shard {
         }
     }
 
-    fn note_acked(&mut self, session: SessionKey, number: u64) {
+    fn note_acked(&mut self, session: SessionKey, first: u64, count: u32) {
         let pending = &mut self.sessions[session].publishing_mut().pending_acks;
         match pending.last_mut() {
-            Some(range) if range.first + u64::from(range.count) == number => range.count += 1,
+            Some(range) if range.first + u64::from(range.count) == first => range.count += count,
             last => {
                 if last.is_none() {
                     self.acking.push(session);
                 }
-                pending.push(PendingAck { first: number, count: 1 });
+                pending.push(PendingAck { first, count });
             }
         }
     }

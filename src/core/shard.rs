@@ -202,10 +202,12 @@ impl Shard {
     ///
     /// # Panics
     /// When the session is not there or has ended: the caller's mistake, like every wrong [`SessionId`] below.
+    #[inline]
     pub fn handle(&mut self, session: SessionId, command: &Command<'_>) -> Result<Handled, Violation> {
         let key = self.key_of(session);
-        assert!(!self.sessions[key].is_ended, "a session that has ended commands nothing");
-        if self.is_waiting(session) {
+        let state = &self.sessions[key];
+        assert!(!state.is_ended, "a session that has ended commands nothing");
+        if state.waiting == Waiting::Home {
             return Ok(Handled::Postponed);
         }
         match *command {
@@ -213,7 +215,9 @@ impl Shard {
                 self.register(key, short_id, topic);
                 Ok(Handled::Done)
             }
-            Command::Publish { target, ack, headers, payload } => self.publish(key, target, ack, headers, payload),
+            Command::Publish { target, ack, headers, payloads } => {
+                self.publish(session, target, ack, headers, payloads)
+            }
             Command::Subscribe(ref wish) => self.subscribe(key, wish),
             Command::Unsubscribe { subscription } => {
                 self.unsubscribe(key, subscription);

@@ -16,6 +16,7 @@
 pub mod credentials;
 pub mod native;
 mod native_encoding;
+mod run;
 pub mod settings;
 pub mod sniff;
 

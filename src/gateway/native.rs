@@ -12,6 +12,7 @@
 //! Timeouts are one deadline: of the handshake, then of the frame that is begun, then of the keep-alive, whichever
 //! comes first; the shell asks for it after each call and calls [`Native::expire`] when it has come.
 
+use crate::run::{self, Payloads};
 use crate::{Closing, Context, NATIVE, Progress};
 use fanwire_core::{Command, Handled, SessionId, Target, Time, command};
 use fanwire_wire::frame::{Frame, Goaway, Hello, Ping, Pong, Refusal, Scope, Welcome};
@@ -20,7 +21,7 @@ use fanwire_wire::{ClientPreface, Code, Direction, Inbox, ServerPreface, Violati
 use std::time::Duration;
 
 /// Frames of one connection in one turn; the others wait for the next one.
-const FRAMES_PER_TURN_MAX: u32 = 8_192;
+const FRAMES_PER_TURN_MAX: usize = 8_192;
 /// The shortest and the longest keep-alive that is granted, in milliseconds.
 const KEEP_ALIVE_MS: (u32, u32) = (1_000, 3_600_000);
 
@@ -47,6 +48,16 @@ pub struct Native {
     heard: Time,
     keep_alive_ms: u32,
     stage: Stage,
+}
+
+/// What came of looking at the input.
+enum Step {
+    /// So many frames are executed.
+    Executed(usize),
+    /// What comes next has to wait.
+    Postponed,
+    /// No frame is complete.
+    Dry,
 }
 
 /// Bytes of frames that are not executed yet.
@@ -131,33 +142,79 @@ impl Native {
         if matches!(self.stage, Stage::Preface(_)) && !self.read_preface(input, context)? {
             return Ok(Progress::Idle);
         }
-        for _ in 0..FRAMES_PER_TURN_MAX {
-            let frame_bytes_max = match self.stage {
-                Stage::Open { .. } => context.settings.limits.frame_bytes_max,
-                _ => HELLO_BYTES_MAX.min(context.settings.limits.frame_bytes_max),
+        let mut frames = 0;
+        let mut payloads = Payloads::new();
+        loop {
+            let step = match self.publish_run(rest, input, &mut payloads, context)? {
+                Some(step) => step,
+                None => self.take_frame(rest, input, context)?,
             };
-            if self.session().is_some_and(|session| context.shard.is_waiting(session)) {
-                return Ok(rest.postpone(input));
-            }
-            let before = *input;
-            let Some(frame) = rest.inbox.next_frame(input, frame_bytes_max)? else {
-                rest.note_quiet(context.now);
-                return Ok(Progress::Idle);
-            };
-            let frame_bytes = frame.len();
-            match self.execute(frame, context)? {
-                Handled::Done => rest.begun = None,
-                Handled::Postponed => {
-                    rest.inbox.take_back(frame_bytes, input, before);
-                    return Ok(rest.postpone(input));
+            match step {
+                Step::Executed(count) => frames += count,
+                Step::Postponed => return Ok(rest.postpone(input)),
+                Step::Dry => {
+                    rest.note_quiet(context.now);
+                    return Ok(Progress::Idle);
                 }
             }
-            if context.shard.wants_flush() {
-                break;
+            if frames >= FRAMES_PER_TURN_MAX || context.shard.wants_flush() {
+                rest.inbox.keep(input);
+                return Ok(Progress::More);
             }
         }
-        rest.inbox.keep(input);
-        Ok(Progress::More)
+    }
+
+    /// Publishes that stand whole at the front of the input; `None` where something else does.
+    fn publish_run<'input>(
+        &self,
+        rest: &mut Rest,
+        input: &mut &'input [u8],
+        payloads: &mut Payloads<'input>,
+        context: &mut Context<'_>,
+    ) -> Result<Option<Step>, Violation> {
+        let Stage::Open { session, .. } = self.stage else {
+            return Ok(None);
+        };
+        if rest.inbox.held_bytes() > 0 {
+            return Ok(None);
+        }
+        let Some((first, behind)) = run::gather(input, context.settings.limits.frame_bytes_max, payloads) else {
+            return Ok(None);
+        };
+        let target = Target::Short(first.short_id);
+        let command = Command::Publish { target, ack: first.ack, headers: first.headers, payloads };
+        if context.shard.handle(session, &command)? == Handled::Postponed {
+            return Ok(Some(Step::Postponed));
+        }
+        rest.begun = None;
+        *input = behind;
+        Ok(Some(Step::Executed(payloads.len())))
+    }
+
+    /// The next frame, whatever it is and however it is cut.
+    fn take_frame(&mut self, rest: &mut Rest, input: &mut &[u8], context: &mut Context<'_>) -> Result<Step, Violation> {
+        let frame_bytes_max = match self.stage {
+            Stage::Open { .. } => context.settings.limits.frame_bytes_max,
+            _ => HELLO_BYTES_MAX.min(context.settings.limits.frame_bytes_max),
+        };
+        if self.session().is_some_and(|session| context.shard.is_waiting(session)) {
+            return Ok(Step::Postponed);
+        }
+        let before = *input;
+        let Some(frame) = rest.inbox.next_frame(input, frame_bytes_max)? else {
+            return Ok(Step::Dry);
+        };
+        let frame_bytes = frame.len();
+        match self.execute(frame, context)? {
+            Handled::Done => {
+                rest.begun = None;
+                Ok(Step::Executed(1))
+            }
+            Handled::Postponed => {
+                rest.inbox.take_back(frame_bytes, input, before);
+                Ok(Step::Postponed)
+            }
+        }
     }
 
     /// Whether the preface is complete and settled.
@@ -231,13 +288,13 @@ impl Native {
                 target: Target::Short(publish.short_id),
                 ack: publish.ack,
                 headers: publish.headers,
-                payload: publish.payload,
+                payloads: &[publish.payload],
             },
             Frame::Publish(ref publish) => Command::Publish {
                 target: Target::Name(publish.topic),
                 ack: publish.ack,
                 headers: publish.headers,
-                payload: publish.payload,
+                payloads: &[publish.payload],
             },
             Frame::Register(ref register) => Command::Register { short_id: register.short_id, topic: register.topic },
             Frame::Subscribe(ref wish) => Command::Subscribe(command::Subscribe {

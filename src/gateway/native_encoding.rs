@@ -10,11 +10,12 @@ use fanwire_wire::frame::{
 pub struct NativeEncoding;
 
 impl Encoding for NativeEncoding {
+    #[inline]
     fn render_message(&self, message: &Delivery<'_>, out: &mut Vec<u8>) {
         let Delivery { address, topic, headers, payload } = *message;
         match address {
-            Address::Id(topic_id) => Frame::from(Message { topic_id, headers, payload }).encode(out),
-            Address::Name => Frame::from(MessageNamed { topic: topic.as_bytes(), headers, payload }).encode(out),
+            Address::Id(topic_id) => Message { topic_id, headers, payload }.encode(out),
+            Address::Name => MessageNamed { topic: topic.as_bytes(), headers, payload }.encode(out),
         }
     }
 

@@ -10,7 +10,16 @@ use alloc::vec::Vec;
 pub(crate) const VARINT_MAX: u32 = (1 << 28) - 1;
 
 /// A canonical varint at the front of `bytes`: its value and its size, `None` when more bytes are needed.
+#[inline]
 pub(crate) fn split_varint(bytes: &[u8]) -> Result<Option<(u32, usize)>, Violation> {
+    match bytes.first() {
+        // Most lengths are short.
+        Some(byte @ ..0x80) => Ok(Some((u32::from(*byte), 1))),
+        _ => split_long_varint(bytes),
+    }
+}
+
+fn split_long_varint(bytes: &[u8]) -> Result<Option<(u32, usize)>, Violation> {
     let mut value = 0u32;
     for (index, &byte) in bytes.iter().take(4).enumerate() {
         value |= u32::from(byte & 0x7F) << (7 * index);

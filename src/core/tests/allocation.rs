@@ -125,7 +125,7 @@ fn flush(shard: &mut Shard, session: SessionId) {
 }
 
 fn publish(shard: &mut Shard, publisher: SessionId, target: Target<'_>, ack: AckLevel) {
-    shard.handle(publisher, &Command::Publish { target, ack, headers: &[], payload: &[7; 64] }).unwrap();
+    shard.handle(publisher, &Command::Publish { target, ack, headers: &[], payloads: &[&[7; 64]] }).unwrap();
 }
 
 fn wish(filter: &[u8]) -> Subscribe<'_> {
@@ -281,7 +281,7 @@ fn somebody_who_waits_for_room_and_leaves() {
     far.handle(subscriber, &Command::Subscribe(wish(b"room/1"))).unwrap();
     let stays = near.open_session(EncodingId(0));
     let command =
-        Command::Publish { target: Target::Name(b"room/1"), ack: AckLevel::None, headers: &[], payload: &[7; 64] };
+        Command::Publish { target: Target::Name(b"room/1"), ack: AckLevel::None, headers: &[], payloads: &[&[7; 64]] };
     while near.handle(stays, &command) == Ok(Handled::Done) {}
     let mut come_and_go = || {
         let leaves = near.open_session(EncodingId(0));

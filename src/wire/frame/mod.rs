@@ -69,6 +69,11 @@ trait Body<'a>: Sized {
     }
 }
 
+/// A frame's place in the table of kinds.
+trait Coded {
+    const CODE: u8;
+}
+
 macro_rules! frames {
     ($($code:literal $variant:ident $name:literal $direction:ident $headers:literal: $body:ty;)+) => {
         /// The kinds of version 1, in the order of their codes.
@@ -105,15 +110,20 @@ macro_rules! frames {
                 }
             }
 
-            fn headers(&self) -> &'a [u8] {
+            /// Appends the frame with its length prefix and an extension area.
+            ///
+            /// # Panics
+            /// When the frame passes 2^28 - 1 bytes: whoever made it had a limit to keep.
+            pub fn encode_with(&self, extensions: Extensions<'_>, out: &mut Vec<u8>) {
                 match self {
-                    $(Frame::$variant(body) => body.headers(),)+
+                    $(Frame::$variant(body) => encode(body, extensions, out),)+
                 }
             }
 
-            fn write_body(&self, sink: &mut impl Sink) {
+            /// The value of the length prefix: bytes after it.
+            pub fn length(&self) -> usize {
                 match self {
-                    $(Frame::$variant(body) => body.write(sink),)+
+                    $(Frame::$variant(body) => length_of(body, Extensions::default()),)+
                 }
             }
 
@@ -128,6 +138,21 @@ macro_rules! frames {
         $(impl<'a> From<$body> for Frame<'a> {
             fn from(body: $body) -> Self {
                 Frame::$variant(body)
+            }
+        }
+
+        impl<'a> Coded for $body {
+            const CODE: u8 = $code;
+        }
+
+        impl<'a> $body {
+            /// Appends the frame with its length prefix.
+            ///
+            /// # Panics
+            /// When the frame passes 2^28 - 1 bytes: whoever made it had a limit to keep.
+            #[inline]
+            pub fn encode(&self, out: &mut Vec<u8>) {
+                encode(self, Extensions::default(), out);
             }
         })+
     };
@@ -208,45 +233,40 @@ impl Frame<'_> {
     pub fn encode(&self, out: &mut Vec<u8>) {
         self.encode_with(Extensions::default(), out);
     }
+}
 
-    /// Appends the frame with its length prefix and an extension area.
-    ///
-    /// # Panics
-    /// When the frame passes 2^28 - 1 bytes: whoever made it had a limit to keep.
-    pub fn encode_with(&self, extensions: Extensions<'_>, out: &mut Vec<u8>) {
-        let length = self.length_with(extensions);
-        out.reserve(length + 4);
-        out.varint(u32::try_from(length).unwrap_or(u32::MAX));
-        self.write(extensions, out);
-    }
+/// Appends a frame with its length prefix.
+#[inline]
+fn encode<'a>(body: &(impl Body<'a> + Coded), extensions: Extensions<'_>, out: &mut Vec<u8>) {
+    let length = length_of(body, extensions);
+    out.reserve(length + 4);
+    out.varint(u32::try_from(length).unwrap_or(u32::MAX));
+    write(body, extensions, out);
+}
 
-    /// The value of the length prefix: bytes after it.
-    pub fn length(&self) -> usize {
-        self.length_with(Extensions::default())
-    }
+#[inline]
+fn length_of<'a>(body: &(impl Body<'a> + Coded), extensions: Extensions<'_>) -> usize {
+    let mut counter = Counter::default();
+    write(body, extensions, &mut counter);
+    counter.0
+}
 
-    fn length_with(&self, extensions: Extensions<'_>) -> usize {
-        let mut counter = Counter::default();
-        self.write(extensions, &mut counter);
-        counter.0
+#[inline]
+fn write<'a, B: Body<'a> + Coded>(body: &B, extensions: Extensions<'_>, sink: &mut impl Sink) {
+    let headers = body.headers();
+    let mut kind_byte = B::CODE;
+    if !headers.is_empty() {
+        kind_byte |= HEADED;
     }
-
-    fn write(&self, extensions: Extensions<'_>, sink: &mut impl Sink) {
-        let headers = self.headers();
-        let mut kind_byte = self.code();
-        if !headers.is_empty() {
-            kind_byte |= HEADED;
-        }
-        if !extensions.is_empty() {
-            kind_byte |= EXTENDED;
-        }
-        sink.u8(kind_byte);
-        if !headers.is_empty() {
-            sink.blob(headers);
-        }
-        self.write_body(sink);
-        extensions.encode(sink);
+    if !extensions.is_empty() {
+        kind_byte |= EXTENDED;
     }
+    sink.u8(kind_byte);
+    if !headers.is_empty() {
+        sink.blob(headers);
+    }
+    body.write(sink);
+    extensions.encode(sink);
 }
 
 /// The first frame of `bytes`: the bytes behind its length prefix, and how many bytes both take together. `None`

@@ -1,6 +1,6 @@
 //! REGISTER, PUBLISH, PUBLISH_SHORT and ACK (protocol.md section 5.3).
 
-use super::Body;
+use super::{Body, Coded};
 use crate::code::{Code, Violation};
 use crate::codec::{Reader, Sink};
 
@@ -92,6 +92,19 @@ pub struct PublishShort<'a> {
     pub payload: &'a [u8],
 }
 
+impl<'a> PublishShort<'a> {
+    /// The frame of these bytes where they are this one at its barest, without headers and extensions: what brokers
+    /// read most. `None` says nothing about them; `decode` finds out.
+    #[inline]
+    pub fn peek(frame: &'a [u8]) -> Option<Self> {
+        let [Self::CODE, ack, low, high, payload @ ..] = frame else {
+            return None;
+        };
+        let ack = AckLevel::from_bits(*ack).ok()?;
+        Some(PublishShort { ack, short_id: u16::from_le_bytes([*low, *high]), headers: &[], payload })
+    }
+}
+
 impl<'a> Body<'a> for PublishShort<'a> {
     fn read(reader: &mut Reader<'a>, headers: &'a [u8]) -> Result<Self, Violation> {
         Ok(PublishShort {
@@ -146,5 +159,31 @@ impl Body<'_> for Ack {
         sink.u32(self.count);
         sink.u8(self.level as u8);
         sink.u64(self.first_sequence);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{Decoded, Direction, Frame, decode};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_peek_sees_what_decoding_finds(
+            kind in prop_oneof![Just(PublishShort::CODE), any::<u8>()],
+            rest in proptest::collection::vec(any::<u8>(), 0..12),
+        ) {
+            let mut frame = std::vec![kind];
+            frame.extend(rest);
+            let decoded = decode(&frame, Direction::ToBroker);
+            match PublishShort::peek(&frame) {
+                Some(publish) => {
+                    let extensions = Default::default();
+                    prop_assert_eq!(decoded, Ok(Decoded { frame: Frame::from(publish), extensions }));
+                }
+                None => prop_assert!(kind != PublishShort::CODE || decoded.is_err()),
+            }
+        }
     }
 }

@@ -79,7 +79,7 @@ fn refusals_part_the_range_of_an_ack_and_nothing_else() {
     shell.received(subscriber);
     for topic in ["a", "a", "a/#", "a", "+", "+", "a", "a", "a"] {
         let target = Target::Name(topic.as_bytes());
-        shell.command(publisher, &Command::Publish { target, ack: AckLevel::Routed, headers: b"", payload: b"x" });
+        shell.command(publisher, &Command::Publish { target, ack: AckLevel::Routed, headers: b"", payloads: &[b"x"] });
     }
     shell.shard.finish_turn();
     let mut slices = Slices::new();

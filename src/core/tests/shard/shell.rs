@@ -81,7 +81,7 @@ impl Shell {
     pub(crate) fn try_publish(&mut self, session: SessionId, topic: &str, payload: &str) -> Handled {
         let target = Target::Name(topic.as_bytes());
         let (ack, payload) = (AckLevel::None, payload.as_bytes());
-        let command = Command::Publish { target, ack, headers: b"", payload };
+        let command = Command::Publish { target, ack, headers: b"", payloads: &[payload] };
         self.shard.handle(session, &command).expect("the tests break no protocol")
     }
 
