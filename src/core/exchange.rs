@@ -25,7 +25,7 @@ use crate::mail::{Envelope, Item, Note, Parcel, Publisher, text};
 use crate::publish::Routed;
 use crate::session::{SessionId, Waiting};
 use crate::shard::Shard;
-use crate::topics::UNPOSTED;
+use crate::topics::{HashedName, UNPOSTED};
 use std::collections::BTreeSet;
 
 /// What a postponed command costs its turn, in bytes: many that wait must not make every turn long.
@@ -199,12 +199,17 @@ impl Shard {
 
     fn receive_message(&mut self, known: &mut TopicKey, name: &[u8], message: &Incoming<'_>) {
         self.counters.mailed_in += 1;
-        if !known.is_some()
-            && let Some(topic) = self.topics.find(name)
-        {
-            *known = topic;
+        if known.is_some() {
+            return self.route(Routed::Known(*known), 0, message);
         }
-        let topic = if known.is_some() { Routed::Known(*known) } else { Routed::Unknown(text(name)) };
+        let hash = self.topics.hash_of(name);
+        let topic = match self.topics.find(name, hash) {
+            Some(topic) => {
+                *known = topic;
+                Routed::Known(topic)
+            }
+            None => Routed::Unknown(HashedName { text: text(name), hash }),
+        };
         self.route(topic, 0, message);
     }
 

@@ -38,13 +38,44 @@ impl FirstLevel {
     }
 }
 
-#[derive(Default)]
 struct Node {
     parent: Option<NodeKey>,
     level: Box<str>,
-    children: u32,
+    /// Children that are no wildcards: they are found by a hash, and most walks need not look.
+    literals: u32,
+    /// The child `+`.
+    plus: NodeKey,
+    /// The child `#`.
+    hash: NodeKey,
     subscriptions: Vec<SubscriptionKey>,
     groups: Vec<GroupKey>,
+}
+
+impl Node {
+    fn new(parent: Option<NodeKey>, level: &str) -> Self {
+        Node {
+            parent,
+            level: level.into(),
+            literals: 0,
+            plus: NodeKey::NONE,
+            hash: NodeKey::NONE,
+            subscriptions: Vec::new(),
+            groups: Vec::new(),
+        }
+    }
+
+    fn is_leaf(&self) -> bool {
+        self.literals == 0 && !self.plus.is_some() && !self.hash.is_some()
+    }
+
+    /// Where a child of this level is noted, if it is a wildcard.
+    fn wildcard_mut(&mut self, level: &str) -> Option<&mut NodeKey> {
+        match level {
+            "+" => Some(&mut self.plus),
+            "#" => Some(&mut self.hash),
+            _ => None,
+        }
+    }
 }
 
 /// What matches a topic by wildcard.
@@ -71,8 +102,8 @@ impl Matches {
 
 pub(crate) struct Filters {
     nodes: Arena<NodeKey, Node>,
-    /// By parent and level.
-    children: HashTable<NodeKey>,
+    /// Those that are no wildcards, by parent and level.
+    literals: HashTable<NodeKey>,
     root: NodeKey,
     hasher: FixedState,
     /// Raised when filters with a literal first level change, by the level's hash.
@@ -84,10 +115,10 @@ pub(crate) struct Filters {
 impl Filters {
     pub(crate) fn new(seed: u64) -> Self {
         let mut nodes = Arena::new();
-        let root = nodes.insert(Node::default());
+        let root = nodes.insert(Node::new(None, ""));
         Filters {
             nodes,
-            children: HashTable::new(),
+            literals: HashTable::new(),
             root,
             hasher: FixedState::with_seed(seed),
             generations: Box::new([0; GENERATIONS]),
@@ -145,13 +176,17 @@ impl Filters {
 
     /// Appends everything that matches a topic name.
     pub(crate) fn collect(&self, name: &str, matches: &mut Matches) {
-        if self.children.is_empty() {
+        if self.is_empty() {
             return;
         }
         self.walk(self.root, Some(name), name.starts_with('$'), matches);
         // The walk meets nodes in an order of its own; a set has one form only.
-        matches.subscriptions.sort_unstable();
-        matches.groups.sort_unstable();
+        if matches.subscriptions.len() > 1 {
+            matches.subscriptions.sort_unstable();
+        }
+        if matches.groups.len() > 1 {
+            matches.groups.sort_unstable();
+        }
     }
 
     /// Changes whenever what matches a name with this first level may have changed.
@@ -161,28 +196,34 @@ impl Filters {
 
     /// Whether there is no wildcard filter at all.
     pub(crate) fn is_empty(&self) -> bool {
-        self.children.is_empty()
+        self.nodes[self.root].is_leaf()
     }
 
     /// `rest` is what of the name lies below `node`; `None` when the name ends here. Recursion is as deep as a name
     /// has levels, sixteen at the most.
     fn walk(&self, node: NodeKey, rest: Option<&str>, hide_wildcards: bool, matches: &mut Matches) {
-        if !hide_wildcards && let Some(hash) = self.child(node, "#") {
+        let Node { hash, plus, literals, .. } = self.nodes[node];
+        if hash.is_some() && !hide_wildcards {
             self.take(hash, matches);
         }
         let Some(rest) = rest else {
             self.take(node, matches);
             return;
         };
+        if literals == 0 && !plus.is_some() {
+            return;
+        }
         let (level, below) = match rest.split_once('/') {
             Some((level, below)) => (level, Some(below)),
             None => (rest, None),
         };
-        if let Some(child) = self.child(node, level) {
+        if literals > 0
+            && let Some(child) = self.literal(node, level)
+        {
             self.walk(child, below, false, matches);
         }
-        if !hide_wildcards && let Some(child) = self.child(node, "+") {
-            self.walk(child, below, false, matches);
+        if plus.is_some() && !hide_wildcards {
+            self.walk(plus, below, false, matches);
         }
     }
 
@@ -192,41 +233,59 @@ impl Filters {
     }
 
     fn child(&self, parent: NodeKey, level: &str) -> Option<NodeKey> {
-        if self.nodes[parent].children == 0 {
-            return None;
+        let node = &self.nodes[parent];
+        match level {
+            "+" => node.plus.is_some().then_some(node.plus),
+            "#" => node.hash.is_some().then_some(node.hash),
+            _ => self.literal(parent, level),
         }
+    }
+
+    fn literal(&self, parent: NodeKey, level: &str) -> Option<NodeKey> {
         let is_child = |key: &NodeKey| self.nodes[*key].parent == Some(parent) && &*self.nodes[*key].level == level;
-        self.children.find(self.hash(parent, level), is_child).copied()
+        self.literals.find(self.hash(parent, level), is_child).copied()
     }
 
     fn add_child(&mut self, parent: NodeKey, level: &str) -> NodeKey {
-        let key = self.nodes.insert(Node { parent: Some(parent), level: level.into(), ..Node::default() });
-        self.nodes[parent].children += 1;
+        let key = self.nodes.insert(Node::new(Some(parent), level));
+        if let Some(wildcard) = self.nodes[parent].wildcard_mut(level) {
+            *wildcard = key;
+            return key;
+        }
+        self.nodes[parent].literals += 1;
         let hash = self.hash(parent, level);
-        let Filters { nodes, children, hasher, .. } = self;
-        children.insert_unique(hash, key, |key| hash_of(hasher, &nodes[*key]));
+        let Filters { nodes, literals, hasher, .. } = self;
+        literals.insert_unique(hash, key, |key| hash_of(hasher, &nodes[*key]));
         key
+    }
+
+    /// Takes a node away that is nobody's parent.
+    fn remove_child(&mut self, parent: NodeKey, key: NodeKey) {
+        let node = self.nodes.remove(key);
+        if let Some(wildcard) = self.nodes[parent].wildcard_mut(&node.level) {
+            *wildcard = NodeKey::NONE;
+            return;
+        }
+        self.nodes[parent].literals -= 1;
+        let found = self.literals.find_entry(self.hash(parent, &node.level), |known| *known == key);
+        found.expect("every node but the root is its parent's child").remove();
     }
 
     /// Removes a node that holds nothing, and its ancestors that held only it.
     fn prune(&mut self, mut key: NodeKey) {
         while let Some(parent) = self.nodes[key].parent {
             let node = &self.nodes[key];
-            if node.children > 0 || !node.subscriptions.is_empty() || !node.groups.is_empty() {
+            if !node.is_leaf() || !node.subscriptions.is_empty() || !node.groups.is_empty() {
                 return;
             }
-            let hash = self.hash(parent, &node.level);
-            let found = self.children.find_entry(hash, |known| *known == key);
-            found.expect("every node but the root is its parent's child").remove();
-            self.nodes.remove(key);
-            self.nodes[parent].children -= 1;
+            self.remove_child(parent, key);
             key = parent;
         }
-        if self.children.is_empty() {
+        if self.is_empty() {
             // Only the root is left; a slab gives memory back by being made anew.
-            self.children = HashTable::new();
+            self.literals = HashTable::new();
             self.nodes = Arena::new();
-            self.root = self.nodes.insert(Node::default());
+            self.root = self.nodes.insert(Node::new(None, ""));
         }
     }
 

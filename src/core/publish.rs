@@ -27,6 +27,7 @@ use crate::mail::Publisher;
 use crate::session::{PendingAck, Registered, SessionId};
 use crate::shard::{Handled, Shard};
 use crate::subscription::Place;
+use crate::topics::HashedName;
 use fanwire_wire::frame::{AckLevel, Policy, Scope};
 use fanwire_wire::{Code, TopicName, Violation};
 use smallvec::SmallVec;
@@ -104,7 +105,7 @@ impl Shard {
         }
         let spot = match topic {
             Routed::Known(topic) => self.topics.get(topic).spot,
-            Routed::Unknown(name) => self.topics.spot_of(name.as_bytes()),
+            Routed::Unknown(name) => self.topics.spot_of(name.text.as_bytes(), name.hash),
         };
         Others::Some { spot, mask: self.others_interested(spot) }
     }
@@ -153,12 +154,14 @@ impl Shard {
 
     /// A name that is known was checked when it became known.
     pub(crate) fn admit_name<'a>(&self, name: &'a [u8]) -> Result<Routed<'a>, Code> {
+        let hash = self.topics.hash_of(name);
         if name.first() != Some(&b'$')
-            && let Some(topic) = self.topics.find(name)
+            && let Some(topic) = self.topics.find(name, hash)
         {
             return Ok(Routed::Known(topic));
         }
-        TopicName::publishable(name, &self.settings.limits).map(|name| Routed::Unknown(name.as_str()))
+        let name = TopicName::publishable(name, &self.settings.limits)?;
+        Ok(Routed::Unknown(HashedName { text: name.as_str(), hash }))
     }
 
     /// Gives messages to everybody here who wants them, and to the mail of the shards in `others`.
@@ -202,29 +205,31 @@ impl Shard {
     }
 
     /// A topic that nobody here subscribes to by name: only wildcards can match.
-    fn route_unknown(&mut self, name: &str, others: u64, messages: &Incoming<'_>) {
+    fn route_unknown(&mut self, name: HashedName<'_>, others: u64, messages: &Incoming<'_>) {
         if self.filters.is_empty() && others == 0 {
             return;
         }
-        let set = self.match_name(name);
+        let set = self.match_name(name.text);
         if self.topics.set(set).matches.is_empty() && others == 0 {
             return;
         }
-        if self.topics.set(set).conflates || self.topics.should_remember(name) {
-            let topic = self.topics.obtain(name);
+        if self.topics.set(set).conflates || self.topics.should_remember(name.hash) {
+            let topic = self.topics.add(name);
             let generation = self.filters.generation(self.topics.get(topic).spot.first_level);
             self.topics.set_matched(topic, set, generation);
             return self.route_known(topic, others, messages);
         }
         self.topics.retain_set(set);
         if !self.topics.set(set).matches.subscriptions.is_empty() {
-            self.append_messages(Audience::Set(set), name, messages);
+            self.append_messages(Audience::Set(set), name.text, messages);
         }
-        let groups = GroupKeys::from_slice(&self.topics.set(set).matches.groups);
-        self.deliver_to_groups(&groups, name, messages);
+        if !self.topics.set(set).matches.groups.is_empty() {
+            let groups = GroupKeys::from_slice(&self.topics.set(set).matches.groups);
+            self.deliver_to_groups(&groups, name.text, messages);
+        }
         self.topics.release_set(set);
         if others != 0 {
-            self.post_messages(others, TopicKey::NONE, name, messages);
+            self.post_messages(others, TopicKey::NONE, name.text, messages);
         }
     }
 
@@ -272,7 +277,7 @@ impl Shard {
             }
             Routed::Unknown(name) => {
                 let mut matches = Matches::default();
-                self.filters.collect(name, &mut matches);
+                self.filters.collect(name.text, &mut matches);
                 self.spend(matches.len());
                 GroupKeys::from_vec(matches.groups)
             }
@@ -345,5 +350,5 @@ pub(crate) enum Routed<'a> {
     /// A topic of the table.
     Known(TopicKey),
     /// A valid name that is not in the table.
-    Unknown(&'a str),
+    Unknown(HashedName<'a>),
 }

@@ -68,7 +68,7 @@ impl Shard {
             self.fail_request(session, question.correlation, code);
             return Ok(Handled::Done);
         }
-        let spot = self.topics.spot_of(question.topic);
+        let spot = self.topics.spot_of(question.topic, self.topics.hash_of(question.topic));
         let homes = self.exchange.seat.responding(spot);
         if self.must_wait(session, homes & !self.exchange.seat.bit(), None) {
             return Ok(Handled::Postponed);

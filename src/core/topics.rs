@@ -93,21 +93,43 @@ impl MatchSet {
 
 pub(crate) struct Topics {
     topics: Arena<TopicKey, Topic>,
-    by_name: HashTable<TopicKey>,
+    by_name: HashTable<Named>,
     sets: Arena<MatchKey, MatchSet>,
     /// Keys in all sets.
     set_keys: usize,
     /// Sets that further topics may join: those made since the last change of a wildcard.
     joinable: HashTable<MatchKey>,
+    /// The one among them that was asked for last: the next name mostly has it, too.
+    latest: MatchKey,
     /// The set of topics that no wildcard matches.
     empty: MatchKey,
     hasher: FixedState,
     /// Topics that nobody holds, the next to go first.
     remembered: VecDeque<TopicKey>,
     remembered_max: usize,
-    /// Hashes seen once since it was last cleared.
-    seen_once: Box<[u64]>,
-    seen_count: usize,
+    /// By hash: a mark of the unknown name that was seen last among those with this place.
+    seen: Box<[u8]>,
+}
+
+/// A topic in the table of names. With its hash beside it, a search for an unknown name hardly ever leaves the table,
+/// and the table grows without a look at any name.
+#[derive(Debug, Clone, Copy)]
+struct Named {
+    hash: u32,
+    topic: TopicKey,
+}
+
+impl Named {
+    fn table_hash(&self) -> u64 {
+        spread(self.hash)
+    }
+}
+
+/// A name and its hash, which several tables are asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HashedName<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) hash: u32,
 }
 
 impl Topics {
@@ -120,33 +142,42 @@ impl Topics {
             sets,
             set_keys: 0,
             joinable: HashTable::new(),
+            latest: MatchKey::NONE,
             empty,
             hasher: FixedState::with_seed(seed),
             remembered: VecDeque::new(),
             remembered_max: remembered_max as usize,
-            seen_once: vec![0; (remembered_max as usize).next_power_of_two().max(64) / 8].into(),
-            seen_count: 0,
+            seen: vec![0; (remembered_max as usize).next_power_of_two()].into(),
         }
     }
 
-    pub(crate) fn find(&self, name: &[u8]) -> Option<TopicKey> {
-        let same_name = |key: &TopicKey| self.topics[*key].name.as_bytes() == name;
-        self.by_name.find(self.hasher.hash_one(name), same_name).copied()
+    /// The hash that names are found by.
+    pub(crate) fn hash_of(&self, name: &[u8]) -> u32 {
+        self.hasher.hash_one(name) as u32
+    }
+
+    /// The topic of a name with this hash.
+    pub(crate) fn find(&self, name: &[u8], hash: u32) -> Option<TopicKey> {
+        let is_same = |named: &Named| named.hash == hash && self.topics[named.topic].name.as_bytes() == name;
+        self.by_name.find(spread(hash), is_same).map(|named| named.topic)
     }
 
     /// Where shards look for who wants a topic of this name; the same for all that have one seed.
-    pub(crate) fn spot_of(&self, name: &[u8]) -> Spot {
-        Spot { hash: self.hasher.hash_one(name) as u32, first_level: FirstLevel::of(name, &self.hasher) }
+    pub(crate) fn spot_of(&self, name: &[u8], hash: u32) -> Spot {
+        Spot { hash, first_level: FirstLevel::of(name, &self.hasher) }
     }
 
     /// The topic of this name, made if it is not known. The caller holds it or leaves it remembered.
     pub(crate) fn obtain(&mut self, name: &str) -> TopicKey {
-        if let Some(key) = self.find(name.as_bytes()) {
-            return key;
-        }
-        let spot = self.spot_of(name.as_bytes());
-        let key = self.topics.insert(Topic {
-            name: name.into(),
+        let hash = self.hash_of(name.as_bytes());
+        self.find(name.as_bytes(), hash).unwrap_or_else(|| self.add(HashedName { text: name, hash }))
+    }
+
+    /// Makes the topic of a name that is not known. The caller holds it or leaves it remembered.
+    pub(crate) fn add(&mut self, name: HashedName<'_>) -> TopicKey {
+        let spot = self.spot_of(name.text.as_bytes(), name.hash);
+        let topic = self.topics.insert(Topic {
+            name: name.text.into(),
             exact: SmallVec::new(),
             groups: None,
             encodings: 0,
@@ -159,31 +190,21 @@ impl Topics {
             is_remembered: true,
             is_recent: false,
         });
-        self.remembered.push_back(key);
-        let Topics { topics, by_name, hasher, .. } = self;
-        let hash = hasher.hash_one(name.as_bytes());
-        by_name.insert_unique(hash, key, |key| hasher.hash_one(topics[*key].name.as_bytes()));
-        key
+        self.remembered.push_back(topic);
+        let named = Named { hash: name.hash, topic };
+        self.by_name.insert_unique(named.table_hash(), named, Named::table_hash);
+        topic
     }
 
-    /// Whether an unknown name should be remembered: there is room, or it was seen before.
-    pub(crate) fn should_remember(&mut self, name: &str) -> bool {
+    /// Whether an unknown name of this hash should be remembered: there is room, or it was seen a short while ago.
+    pub(crate) fn should_remember(&mut self, hash: u32) -> bool {
         if self.remembered.len() < self.remembered_max {
             return true;
         }
-        let bits = self.seen_once.len() * 64;
-        let bit = self.hasher.hash_one(name.as_bytes()) as usize % bits;
-        let (word, mask) = (bit / 64, 1 << (bit % 64));
-        if self.seen_once[word] & mask != 0 {
-            return true;
-        }
-        if self.seen_count * 4 >= bits {
-            self.seen_once.fill(0);
-            self.seen_count = 0;
-        }
-        self.seen_once[word] |= mask;
-        self.seen_count += 1;
-        false
+        let place = hash as usize % self.seen.len();
+        // Never 0, which is nobody's.
+        let mark = (hash >> 24) as u8 | 1;
+        std::mem::replace(&mut self.seen[place], mark) == mark
     }
 
     pub(crate) fn hold(&mut self, key: TopicKey) {
@@ -247,8 +268,7 @@ impl Topics {
         if topic.matched.is_some() {
             self.release_set(topic.matched);
         }
-        let hash = self.hasher.hash_one(topic.name.as_bytes());
-        let found = self.by_name.find_entry(hash, |known| *known == key);
+        let found = self.by_name.find_entry(spread(topic.spot.hash), |named| named.topic == key);
         found.expect("every topic is found by its name").remove();
     }
 
@@ -275,6 +295,14 @@ impl Topics {
         if matches.is_empty() {
             return self.empty;
         }
+        if self.latest.is_some() && self.sets[self.latest].matches == *matches {
+            return self.latest;
+        }
+        self.latest = self.joinable_set(matches, describe);
+        self.latest
+    }
+
+    fn joinable_set(&mut self, matches: &Matches, describe: impl FnOnce() -> (u8, bool)) -> MatchKey {
         let hash = hash_of(&self.hasher, matches);
         let Topics { sets, joinable, hasher, .. } = self;
         if let Some(key) = joinable.find(hash, |key| sets[*key].matches == *matches) {
@@ -291,6 +319,7 @@ impl Topics {
     pub(crate) fn close_sets(&mut self) {
         debug_assert!(self.joinable.iter().all(|key| self.sets[*key].references > 0), "a set has a user or is gone");
         self.joinable.clear();
+        self.latest = MatchKey::NONE;
     }
 
     pub(crate) fn retain_set(&mut self, key: MatchKey) {
@@ -302,6 +331,9 @@ impl Topics {
         set.references -= 1;
         if set.references == 0 {
             let set = self.sets.remove(key);
+            if self.latest == key {
+                self.latest = MatchKey::NONE;
+            }
             self.set_keys -= set.matches.len();
             let hash = hash_of(&self.hasher, &set.matches);
             if let Ok(found) = self.joinable.find_entry(hash, |known| *known == key) {
@@ -336,6 +368,11 @@ impl Topics {
     }
 }
 
+/// The table of names wants 64 bits, of which it looks at the highest and the lowest.
+const fn spread(hash: u32) -> u64 {
+    (hash as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
 fn hash_of(hasher: &FixedState, matches: &Matches) -> u64 {
     hasher.hash_one((&matches.subscriptions, &matches.groups))
 }
@@ -343,6 +380,10 @@ fn hash_of(hasher: &FixedState, matches: &Matches) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn find(topics: &Topics, name: &str) -> Option<TopicKey> {
+        topics.find(name.as_bytes(), topics.hash_of(name.as_bytes()))
+    }
 
     #[test]
     fn a_flood_of_unique_names_does_not_displace_what_is_used() {
@@ -353,19 +394,19 @@ mod tests {
         }
         for index in 0..10_000 {
             let name = format!("flood/{index}");
-            if topics.should_remember(&name) {
+            if topics.should_remember(topics.hash_of(name.as_bytes())) {
                 topics.obtain(&name);
             }
             topics.forget_surplus(0);
             if index % 16 == 0 {
                 for used in 0..64 {
-                    if let Some(key) = topics.find(format!("used/{used}").as_bytes()) {
+                    if let Some(key) = find(&topics, &format!("used/{used}")) {
                         topics.matched(key, 0);
                     }
                 }
             }
         }
-        let kept = (0..64).filter(|index| topics.find(format!("used/{index}").as_bytes()).is_some()).count();
+        let kept = (0..64).filter(|index| find(&topics, &format!("used/{index}")).is_some()).count();
         assert!(kept >= 48, "{kept} of 64 kept");
         assert!(topics.len() <= 64);
     }
@@ -400,12 +441,12 @@ mod tests {
             topics.obtain(&format!("flood/{index}"));
             topics.forget_surplus(0);
         }
-        assert_eq!(topics.find(b"held"), Some(held));
+        assert_eq!(find(&topics, "held"), Some(held));
         topics.unhold(held);
         for index in 0..1_000 {
             topics.obtain(&format!("flood/{index}"));
             topics.forget_surplus(0);
         }
-        assert_eq!(topics.find(b"held"), None);
+        assert_eq!(find(&topics, "held"), None);
     }
 }
