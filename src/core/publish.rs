@@ -47,7 +47,7 @@ impl Shard {
                 Registered::Refused(code)
             }
         };
-        let registered = &mut self.sessions[session].publishing_mut().registered;
+        let registered = &mut self.sessions[session].more_mut().publishing.registered;
         let index = usize::from(short_id);
         if registered.len() <= index {
             registered.resize(index + 1, Registered::Nothing);
@@ -103,12 +103,12 @@ impl Shard {
     }
 
     fn registered(&self, session: SessionKey, short_id: u16) -> Option<&Registered> {
-        self.sessions[session].publishing.as_ref()?.registered.get(usize::from(short_id))
+        self.sessions[session].more()?.publishing.registered.get(usize::from(short_id))
     }
 
     fn number_publish(&mut self, session: SessionKey, ack: AckLevel) -> Option<u64> {
         (ack != AckLevel::None).then(|| {
-            let publishing = self.sessions[session].publishing_mut();
+            let publishing = &mut self.sessions[session].more_mut().publishing;
             publishing.number += 1;
             publishing.number
         })
@@ -268,7 +268,7 @@ impl Shard {
     }
 
     fn note_acked(&mut self, session: SessionKey, number: u64) {
-        let pending = &mut self.sessions[session].publishing_mut().pending_acks;
+        let pending = &mut self.sessions[session].more_mut().publishing.pending_acks;
         match pending.last_mut() {
             Some(range) if range.first + u64::from(range.count) == number => range.count += 1,
             last => {
@@ -287,10 +287,10 @@ impl Shard {
 
     /// Tells the publishes that this turn has placed; everything is fanned out.
     pub(crate) fn send_acks(&mut self, session: SessionKey) {
-        let Some(publishing) = &mut self.sessions[session].publishing else {
+        let Some(more) = self.sessions[session].existing_more_mut() else {
             return;
         };
-        for PendingAck { first, count } in std::mem::take(&mut publishing.pending_acks) {
+        for PendingAck { first, count } in std::mem::take(&mut more.publishing.pending_acks) {
             self.enqueue_event(session, &Event::Acked { first, count, level: AckLevel::Routed });
         }
     }
