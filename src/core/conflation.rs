@@ -71,7 +71,9 @@ impl Shard {
         self.topics.hold(topic);
         self.charge(session, HELD_BYTES);
         let key = self.held.insert(Held::new(session, subscription, topic));
-        self.sessions[session].held.count += 1;
+        let state = &mut self.sessions[session];
+        state.has_held = true;
+        state.more_mut().held.count += 1;
         self.held.link(List::Siblings, &mut self.subscriptions[subscription].held, key);
         key
     }
@@ -79,7 +81,10 @@ impl Shard {
     fn forget_held(&mut self, key: HeldKey) {
         let Held { session, subscription, .. } = self.held[key];
         self.held.unlink(List::Siblings, &mut self.subscriptions[subscription].held, key);
-        self.sessions[session].held.count -= 1;
+        let state = &mut self.sessions[session];
+        let list = &mut state.more_mut().held;
+        list.count -= 1;
+        state.has_held = list.count > 0;
         self.uncharge(session, HELD_BYTES);
         let held = self.held.remove(key);
         self.topics.unhold(held.topic);
@@ -142,7 +147,7 @@ impl Shard {
     /// The socket takes bytes again: values that waited for it go into the queue, until it is full.
     pub(crate) fn release_waiting(&mut self, session: SessionKey) {
         loop {
-            let key = self.sessions[session].held.waiting;
+            let key = self.sessions[session].held().waiting;
             if !key.is_some() {
                 return;
             }
@@ -161,7 +166,7 @@ impl Shard {
     /// A message of a topic is about to be delivered at once under `governing`: it must not overtake a value that is
     /// held under another subscription.
     pub(crate) fn yield_held(&mut self, session: SessionKey, governing: SubscriptionKey, topic: TopicKey) {
-        if self.sessions[session].held.count == 0 || !topic.is_some() {
+        if !self.sessions[session].has_held || !topic.is_some() {
             return;
         }
         if let Some(key) = self.held.find(session, topic)
@@ -191,8 +196,8 @@ impl Shard {
 
     /// A session goes without what it still waits for.
     pub(crate) fn discard_held(&mut self, session: SessionKey) {
-        for index in 0..self.sessions[session].subscriptions.len() {
-            let (_, subscription) = self.sessions[session].subscriptions[index];
+        for index in 0..self.sessions[session].subscription_count() {
+            let subscription = self.sessions[session].subscription_at(index);
             self.end_held_under(session, subscription, false);
         }
     }
@@ -212,11 +217,11 @@ impl Shard {
     }
 
     fn begin_waiting(&mut self, session: SessionKey, key: HeldKey) {
-        self.held.link(List::Waiting, &mut self.sessions[session].held.waiting, key);
+        self.held.link(List::Waiting, &mut self.sessions[session].more_mut().held.waiting, key);
     }
 
     fn end_waiting(&mut self, session: SessionKey, key: HeldKey) {
-        self.held.unlink(List::Waiting, &mut self.sessions[session].held.waiting, key);
+        self.held.unlink(List::Waiting, &mut self.sessions[session].more_mut().held.waiting, key);
     }
 
     fn send_held(&mut self, session: SessionKey, key: HeldKey) {

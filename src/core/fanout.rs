@@ -261,7 +261,7 @@ impl Shard {
 
     /// First pass: each session meets those of its subscriptions that match.
     fn meet(&mut self, audience: Audience) {
-        self.fanout += 1;
+        self.begin_fanout();
         self.met.clear();
         let set = match audience {
             Audience::Topic(topic, set) => {
@@ -278,6 +278,16 @@ impl Shard {
         for index in 0..self.topics.set(set).matches.subscriptions.len() {
             let subscription = self.topics.set(set).matches.subscriptions[index];
             self.meet_one(subscription, false);
+        }
+    }
+
+    /// Begins a fan-out that no session has met yet.
+    fn begin_fanout(&mut self) {
+        self.fanout = self.fanout.wrapping_add(1);
+        if self.fanout == 0 {
+            // Once in four thousand million fan-outs: an idle session may have met the one of that number then.
+            self.sessions.values_mut().for_each(|session| session.meeting.fanout = 0);
+            self.fanout = 1;
         }
     }
 
@@ -383,5 +393,53 @@ impl Shard {
     /// Whether so much is done that the turn should end its reading and flush.
     pub fn wants_flush(&self) -> bool {
         self.spent >= TURN_BYTES_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{Command, Subscribe, Target};
+    use crate::encoding::{Encoding, EncodingId, Event};
+    use crate::settings::Settings;
+    use crate::time::Time;
+    use fanwire_wire::frame::{AckLevel, Start};
+
+    struct Plain;
+
+    impl Encoding for Plain {
+        fn render_message(&self, message: &Delivery<'_>, out: &mut Vec<u8>) {
+            out.extend_from_slice(message.payload);
+        }
+
+        fn render_event(&self, _event: &Event<'_>, out: &mut Vec<u8>) {
+            out.push(0);
+        }
+    }
+
+    #[test]
+    fn who_slept_while_all_numbers_of_fan_outs_were_used_is_met_again() {
+        let mut shard = Shard::new(Settings::default(), vec![Box::new(Plain)], Time::default());
+        let session = shard.open_session(EncodingId(0));
+        let wish = Subscribe {
+            subscription: 1,
+            filter: b"room/1",
+            group: b"",
+            policy: Policy::Disconnect,
+            no_echo: false,
+            responder: false,
+            max_rate_hz: 0,
+            start: Start::Live,
+        };
+        shard.handle(session, &Command::Subscribe(wish)).unwrap();
+        for (before, after) in [(0, 1), (u32::MAX, 1), (1, 2)] {
+            shard.fanout = before;
+            let target = Target::Name(b"room/1");
+            let publish = Command::Publish { target, ack: AckLevel::None, headers: &[], payloads: &[b"x"] };
+            shard.handle(session, &publish).unwrap();
+            shard.finish_turn();
+            assert_eq!(shard.fanout, after);
+        }
+        assert_eq!(shard.counters().deliveries, 3);
     }
 }

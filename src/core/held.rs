@@ -12,7 +12,7 @@ use std::hash::BuildHasher;
 use std::ops::{Index, IndexMut};
 
 /// What a session knows of its held values.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HeldList {
     /// The first of those that wait for its socket.
     pub(crate) waiting: HeldKey,
@@ -22,6 +22,12 @@ pub(crate) struct HeldList {
 
 impl HeldList {
     pub(crate) const EMPTY: HeldList = HeldList { waiting: HeldKey::NONE, count: 0 };
+}
+
+impl Default for HeldList {
+    fn default() -> Self {
+        HeldList::EMPTY
+    }
 }
 
 pub(crate) struct Held {

@@ -62,7 +62,11 @@ impl Shard {
             bytes += HELD_BYTES + value;
             held_count += 1;
         }
-        assert_eq!(held_count, state.held.count, "a session knows how many values are held for it");
+        assert_eq!(
+            (held_count, held_count > 0),
+            (state.held().count, state.has_held),
+            "a session knows how many values are held for it"
+        );
         assert_eq!(bytes, state.queue.charged_bytes, "a queue is charged what it holds");
         (count, bytes)
     }
@@ -70,21 +74,21 @@ impl Shard {
     fn check_subscriptions(&self) {
         let mut listed = 0;
         for (key, state) in self.sessions.iter() {
-            assert!(state.subscriptions.is_sorted(), "found by binary search");
-            for (number, subscription) in &state.subscriptions {
-                let found = &self.subscriptions[*subscription];
-                assert!(found.session == key && found.number == *number, "a session lists its own");
+            for index in 0..state.subscription_count() {
+                let subscription = state.subscription_at(index);
+                let found = &self.subscriptions[subscription];
+                assert!(found.session == key, "a session lists its own");
+                let place = state.find_subscription(found.number, &self.subscriptions);
+                assert_eq!(place, Ok(index), "found by binary search");
                 let at_place = match found.place {
                     Place::Topic(topic) => self.topics.get(topic).exact.get(found.position as usize).copied(),
-                    Place::Group(membership) => {
-                        self.is_membership_of(membership, *subscription).then_some(*subscription)
-                    }
+                    Place::Group(membership) => self.is_membership_of(membership, subscription).then_some(subscription),
                     Place::Node(node) => self.filters.subscription_at(node, found.position),
                 };
-                assert_eq!(at_place, Some(*subscription), "a subscription stands where it says");
+                assert_eq!(at_place, Some(subscription), "a subscription stands where it says");
                 self.check_chain(key, found.queued_first, found.queued_last);
             }
-            listed += state.subscriptions.len();
+            listed += state.subscription_count();
         }
         assert_eq!(listed, self.subscriptions.len(), "every subscription is some session's");
         self.check_groups();
@@ -115,10 +119,8 @@ impl Shard {
     }
 
     fn check_requests(&self) {
-        let asked: usize =
-            self.sessions.iter().filter_map(|(_, state)| Some(state.dialogue.as_ref()?.asked.len())).sum();
-        let called: usize =
-            self.sessions.iter().filter_map(|(_, state)| Some(state.dialogue.as_ref()?.called.len())).sum();
+        let asked: usize = self.sessions.iter().filter_map(|(_, state)| Some(state.dialogue()?.asked.len())).sum();
+        let called: usize = self.sessions.iter().filter_map(|(_, state)| Some(state.dialogue()?.called.len())).sum();
         assert_eq!(asked, self.asked.len(), "every request is waited for by its requester");
         assert_eq!(called, self.owed.len(), "every call is owed by its responder");
     }

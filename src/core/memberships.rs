@@ -139,7 +139,7 @@ impl Shard {
     }
 
     fn can_be_called(&self, session: SessionKey) -> bool {
-        self.sessions[session].dialogue.as_ref().is_none_or(|dialogue| dialogue.called.len() < CALLS_MAX)
+        self.sessions[session].dialogue().is_none_or(|dialogue| dialogue.called.len() < CALLS_MAX)
     }
 
     fn hand_over(&mut self, subscription: SubscriptionKey, parcel: Parcel<'_>) {
@@ -177,8 +177,8 @@ impl Shard {
             return;
         }
         self.sessions[session].owes_room = false;
-        for index in 0..self.sessions[session].subscriptions.len() {
-            let (_, subscription) = self.sessions[session].subscriptions[index];
+        for index in 0..self.sessions[session].subscription_count() {
+            let subscription = self.sessions[session].subscription_at(index);
             let Place::Group(key) = self.subscriptions[subscription].place else { continue };
             let membership = &mut self.memberships.memberships[key];
             if std::mem::take(&mut membership.is_told_full) {

@@ -51,7 +51,7 @@ impl Shard {
                 Registered::Refused(code)
             }
         };
-        let registered = &mut self.sessions[session].publishing_mut().registered;
+        let registered = &mut self.sessions[session].more_mut().publishing.registered;
         let index = usize::from(short_id);
         if registered.len() <= index {
             registered.resize(index + 1, Registered::Nothing);
@@ -111,13 +111,13 @@ impl Shard {
     }
 
     fn registered(&self, session: SessionKey, short_id: u16) -> Option<&Registered> {
-        self.sessions[session].publishing.as_ref()?.registered.get(usize::from(short_id))
+        self.sessions[session].more()?.publishing.registered.get(usize::from(short_id))
     }
 
     /// The number of the first of so many publishes, where they ask for an acknowledgement.
     fn number_publishes(&mut self, session: SessionKey, ack: AckLevel, count: usize) -> Option<u64> {
         (ack != AckLevel::None).then(|| {
-            let publishing = self.sessions[session].publishing_mut();
+            let publishing = &mut self.sessions[session].more_mut().publishing;
             publishing.number += count as u64;
             publishing.number + 1 - count as u64
         })
@@ -285,7 +285,7 @@ impl Shard {
     }
 
     fn note_acked(&mut self, session: SessionKey, first: u64, count: u32) {
-        let pending = &mut self.sessions[session].publishing_mut().pending_acks;
+        let pending = &mut self.sessions[session].more_mut().publishing.pending_acks;
         match pending.last_mut() {
             Some(range) if range.first + u64::from(range.count) == first => range.count += count,
             last => {
@@ -304,10 +304,10 @@ impl Shard {
 
     /// Tells the publishes that this turn has placed; everything is fanned out.
     pub(crate) fn send_acks(&mut self, session: SessionKey) {
-        let Some(publishing) = &mut self.sessions[session].publishing else {
+        let Some(more) = self.sessions[session].existing_more_mut() else {
             return;
         };
-        for PendingAck { first, count } in std::mem::take(&mut publishing.pending_acks) {
+        for PendingAck { first, count } in std::mem::take(&mut more.publishing.pending_acks) {
             self.enqueue_event(session, &Event::Acked { first, count, level: AckLevel::Routed });
         }
     }

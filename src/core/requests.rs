@@ -58,7 +58,7 @@ pub(crate) struct Owed {
 
 impl Shard {
     pub(crate) fn request(&mut self, session: SessionKey, question: &Question<'_>) -> Result<Handled, Violation> {
-        let asked = self.sessions[session].dialogue.as_ref().map(|dialogue| &dialogue.asked);
+        let asked = self.sessions[session].dialogue().map(|dialogue| &dialogue.asked);
         if asked.is_some_and(|asked| asked.contains_key(&question.correlation)) {
             return Err(Violation(Code::DuplicateCorrelation));
         }
@@ -182,7 +182,7 @@ impl Shard {
         headers: &[u8],
         payload: &[u8],
     ) -> Result<Handled, Violation> {
-        let Some(dialogue) = self.sessions[session].dialogue.as_ref() else {
+        let Some(dialogue) = self.sessions[session].dialogue() else {
             return Err(Violation(Code::UnknownReplyHandle));
         };
         if handle == 0 || handle > dialogue.handles {
@@ -240,7 +240,7 @@ impl Shard {
 
     /// A session leaves: whom it owes an answer is told, and what it asked is nobody's any more.
     pub(crate) fn end_dialogue(&mut self, session: SessionKey) {
-        let Some(dialogue) = self.sessions[session].dialogue.take() else {
+        let Some(dialogue) = self.sessions[session].existing_more_mut().and_then(|more| more.dialogue.take()) else {
             return;
         };
         for key in dialogue.asked.into_values() {
@@ -266,7 +266,7 @@ impl Shard {
 
     fn forget_asked(&mut self, key: RequestKey) -> Asked {
         let asked = self.asked.remove(key);
-        if let Some(dialogue) = &mut self.sessions[asked.requester].dialogue {
+        if let Some(dialogue) = self.sessions[asked.requester].dialogue_mut() {
             dialogue.asked.remove(&asked.correlation);
         }
         asked
@@ -280,7 +280,7 @@ impl Shard {
 
     fn forget_owed(&mut self, key: CallKey) -> Owed {
         let owed = self.owed.remove(key);
-        if let Some(dialogue) = &mut self.sessions[owed.responder].dialogue {
+        if let Some(dialogue) = self.sessions[owed.responder].dialogue_mut() {
             dialogue.called.remove(&owed.handle);
         }
         owed
@@ -288,6 +288,6 @@ impl Shard {
 
     fn dialogue_of(&mut self, session: SessionKey) -> &mut Dialogue {
         let seed = self.settings.seed;
-        self.sessions[session].dialogue.get_or_insert_with(|| Box::new(Dialogue::new(seed)))
+        self.sessions[session].more_mut().dialogue.get_or_insert_with(|| Box::new(Dialogue::new(seed)))
     }
 }

@@ -1,13 +1,16 @@
 //! Sessions: who is there, what they hold, and the queue of what they are to be sent.
 
-use crate::arena::{CallKey, Key, RequestKey, SessionKey, SubscriptionKey, TopicKey};
+use crate::arena::{Arena, CallKey, Key, RequestKey, SessionKey, SubscriptionKey, TopicKey};
 use crate::encoding::EncodingId;
 use crate::held::HeldList;
 use crate::outbox::Queue;
+use crate::subscription::Subscription;
 use fanwire_wire::Code;
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
+use std::cmp::Ordering;
+use std::mem;
 
 /// Slices of a queue's front, for one write. As many as one turn leaves there in all but rare cases: each topic leaves
 /// one.
@@ -66,7 +69,17 @@ impl Dialogue {
     }
 }
 
-/// What a session has that registers topics or wants acknowledgements. Those who only listen are many, and go without.
+/// What a session has that does more than listen to one subscription. Those who do no more are many, and go without.
+#[derive(Default)]
+pub(crate) struct More {
+    /// All subscriptions by their numbers, sorted, unless there is one only.
+    subscriptions: Vec<(u32, SubscriptionKey)>,
+    pub(crate) publishing: Publishing,
+    pub(crate) dialogue: Option<Box<Dialogue>>,
+    pub(crate) held: HeldList,
+}
+
+/// What a session has that registers topics or wants acknowledgements.
 #[derive(Default)]
 pub(crate) struct Publishing {
     /// By short id.
@@ -83,6 +96,7 @@ pub(crate) struct PendingAck {
     pub(crate) count: u32,
 }
 
+/// One of many: what it takes, every idle client takes.
 pub(crate) struct Session {
     pub(crate) generation: u32,
     pub(crate) encoding: EncodingId,
@@ -102,12 +116,12 @@ pub(crate) struct Session {
     pub(crate) owes_room: bool,
     /// What its next command waits for.
     pub(crate) waiting: Waiting,
-    /// By their numbers, sorted.
-    pub(crate) subscriptions: SmallVec<[(u32, SubscriptionKey); 2]>,
-    pub(crate) publishing: Option<Box<Publishing>>,
-    pub(crate) dialogue: Option<Box<Dialogue>>,
+    /// Some value is held for it, so that most deliveries need not look further.
+    pub(crate) has_held: bool,
+    /// Its only subscription; when there are several, `more` has them.
+    only: SubscriptionKey,
+    more: Option<Box<More>>,
     pub(crate) queue: Queue,
-    pub(crate) held: HeldList,
     /// The fan-out that met this session last, and what it found; see `fanout`.
     pub(crate) meeting: Meeting,
 }
@@ -115,7 +129,7 @@ pub(crate) struct Session {
 /// What one fan-out knows of one session.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Meeting {
-    pub(crate) fanout: u64,
+    pub(crate) fanout: u32,
     pub(crate) governing: SubscriptionKey,
     pub(crate) by_id: bool,
     pub(crate) echo: bool,
@@ -134,20 +148,104 @@ impl Session {
             wants_freshness: false,
             owes_room: false,
             waiting: Waiting::Nothing,
-            subscriptions: SmallVec::new(),
-            publishing: None,
-            dialogue: None,
+            has_held: false,
+            only: SubscriptionKey::NONE,
+            more: None,
             queue: Queue::EMPTY,
-            held: HeldList::EMPTY,
             meeting: Meeting { fanout: 0, governing: SubscriptionKey::NONE, by_id: false, echo: false },
         }
     }
 
-    pub(crate) fn publishing_mut(&mut self) -> &mut Publishing {
-        self.publishing.get_or_insert_default()
+    /// What it has besides one subscription, if it ever had.
+    pub(crate) fn more(&self) -> Option<&More> {
+        self.more.as_deref()
     }
 
-    pub(crate) fn find_subscription(&self, number: u32) -> Result<usize, usize> {
-        self.subscriptions.binary_search_by_key(&number, |(known, _)| *known)
+    /// The same, to be added to.
+    pub(crate) fn more_mut(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
+    }
+
+    /// The same, where there is nothing to change without it.
+    pub(crate) fn existing_more_mut(&mut self) -> Option<&mut More> {
+        self.more.as_deref_mut()
+    }
+
+    pub(crate) fn dialogue(&self) -> Option<&Dialogue> {
+        self.more.as_ref()?.dialogue.as_deref()
+    }
+
+    pub(crate) fn dialogue_mut(&mut self) -> Option<&mut Dialogue> {
+        self.more.as_mut()?.dialogue.as_deref_mut()
+    }
+
+    pub(crate) fn held(&self) -> HeldList {
+        self.more.as_ref().map_or(HeldList::EMPTY, |more| more.held)
+    }
+
+    pub(crate) fn subscription_count(&self) -> usize {
+        if self.only.is_some() { 1 } else { self.listed().len() }
+    }
+
+    /// The subscription with the `index`th number.
+    pub(crate) fn subscription_at(&self, index: usize) -> SubscriptionKey {
+        if self.only.is_some() { self.only } else { self.listed()[index].1 }
+    }
+
+    /// Where the subscription of a number is, or belongs.
+    pub(crate) fn find_subscription(&self, number: u32, all: &Subscriptions) -> Result<usize, usize> {
+        if self.only.is_some() {
+            return match all[self.only].number.cmp(&number) {
+                Ordering::Less => Err(1),
+                Ordering::Equal => Ok(0),
+                Ordering::Greater => Err(0),
+            };
+        }
+        self.listed().binary_search_by_key(&number, |(known, _)| *known)
+    }
+
+    /// Adds a subscription where [`Session::find_subscription`] says that it belongs.
+    pub(crate) fn insert_subscription(&mut self, index: usize, key: SubscriptionKey, all: &Subscriptions) {
+        if self.subscription_count() == 0 {
+            self.only = key;
+            return;
+        }
+        let first = mem::replace(&mut self.only, SubscriptionKey::NONE);
+        let list = &mut self.more_mut().subscriptions;
+        if first.is_some() {
+            list.push((all[first].number, first));
+        }
+        list.insert(index, (all[key].number, key));
+    }
+
+    pub(crate) fn remove_subscription(&mut self, index: usize) -> SubscriptionKey {
+        if self.only.is_some() {
+            return mem::replace(&mut self.only, SubscriptionKey::NONE);
+        }
+        self.more_mut().subscriptions.remove(index).1
+    }
+
+    /// Takes all subscriptions out.
+    pub(crate) fn take_subscriptions(&mut self) -> impl Iterator<Item = SubscriptionKey> + use<> {
+        let only = mem::replace(&mut self.only, SubscriptionKey::NONE);
+        let listed = self.more.as_mut().map_or_else(Vec::new, |more| mem::take(&mut more.subscriptions));
+        only.is_some().then_some(only).into_iter().chain(listed.into_iter().map(|(_, key)| key))
+    }
+
+    fn listed(&self) -> &[(u32, SubscriptionKey)] {
+        self.more.as_ref().map_or(&[], |more| &more.subscriptions)
+    }
+}
+
+/// The subscriptions of all sessions.
+pub(crate) type Subscriptions = Arena<SubscriptionKey, Subscription>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_every_idle_client_pays_for_its_session_and_subscription_does_not_grow_unseen() {
+        assert_eq!((size_of::<Session>(), size_of::<Subscription>()), (56, 36));
     }
 }

@@ -27,9 +27,8 @@ use crate::interest::Seat;
 use crate::memberships::Memberships;
 use crate::outbox::{Content, Entries};
 use crate::requests::{Asked, Owed, Question};
-use crate::session::{Registered, Session, SessionId, Slices, Waiting};
+use crate::session::{Registered, Session, SessionId, Slices, Subscriptions, Waiting};
 use crate::settings::{QUEUE_BYTES_CEILING, Settings};
-use crate::subscription::Subscription;
 use crate::time::Time;
 use crate::topics::Topics;
 use crate::wheel::Wheel;
@@ -73,7 +72,7 @@ pub struct Shard {
     pub(crate) now: Time,
     pub(crate) sessions: Arena<SessionKey, Session>,
     generation: u32,
-    pub(crate) subscriptions: Arena<SubscriptionKey, Subscription>,
+    pub(crate) subscriptions: Subscriptions,
     pub(crate) topics: Topics,
     pub(crate) filters: Filters,
     pub(crate) groups: Groups,
@@ -98,7 +97,7 @@ pub struct Shard {
     pub(crate) spent: u32,
     pub(crate) acking: Vec<SessionKey>,
     /// Counts fan-outs, so that each session is met once in each.
-    pub(crate) fanout: u64,
+    pub(crate) fanout: u32,
 
     /// For the shell.
     dirty: Vec<SessionId>,
@@ -339,18 +338,18 @@ impl Shard {
         if self.sessions[key].is_ended {
             return;
         }
-        let publishing = self.sessions[key].publishing.as_ref();
-        if publishing.is_some_and(|publishing| !publishing.pending_acks.is_empty()) {
+        let more = self.sessions[key].more();
+        if more.is_some_and(|more| !more.publishing.pending_acks.is_empty()) {
             self.seal_all();
             self.send_acks(key);
         }
-        for (_, subscription) in std::mem::take(&mut self.sessions[key].subscriptions) {
+        for subscription in self.sessions[key].take_subscriptions() {
             self.detach(subscription);
             self.end_held_under(key, subscription, false);
             self.detach_chain(subscription);
             self.subscriptions.remove(subscription);
         }
-        let publishing = self.sessions[key].publishing.take();
+        let publishing = self.sessions[key].existing_more_mut().map(|more| std::mem::take(&mut more.publishing));
         for registered in publishing.into_iter().flat_map(|publishing| publishing.registered) {
             if let Registered::Topic(topic) = registered {
                 self.topics.unhold(topic);

@@ -19,7 +19,7 @@ use fanwire_wire::{Code, TopicFilter, Violation};
 
 impl Shard {
     pub(crate) fn subscribe(&mut self, session: SessionKey, wish: &Subscribe<'_>) -> Result<Handled, Violation> {
-        let Err(index) = self.sessions[session].find_subscription(wish.subscription) else {
+        let Err(index) = self.sessions[session].find_subscription(wish.subscription, &self.subscriptions) else {
             return Err(Violation(Code::DuplicateSubscription));
         };
         let (filter, group) = match self.check_subscribe(session, wish) {
@@ -53,7 +53,7 @@ impl Shard {
             no_echo: wish.no_echo,
         });
         assert!(inserted == key, "nothing else was inserted meanwhile");
-        self.sessions[session].subscriptions.insert(index, (wish.subscription, key));
+        self.sessions[session].insert_subscription(index, key, &self.subscriptions);
         if matches!(wish.policy, Policy::Conflate | Policy::DropOldest) {
             self.want_freshness(session);
         }
@@ -83,7 +83,7 @@ impl Shard {
         wish: &Subscribe<'a>,
     ) -> Result<(TopicFilter<'a>, Option<&'a str>), Code> {
         let limits = &self.settings.limits;
-        let is_full = self.sessions[session].subscriptions.len() >= limits.subscriptions_max as usize
+        let is_full = self.sessions[session].subscription_count() >= limits.subscriptions_max as usize
             || self.subscriptions.len() >= self.settings.subscriptions_total_max as usize;
         if is_full {
             return Err(Code::TooManySubscriptions);
@@ -127,10 +127,10 @@ impl Shard {
     }
 
     pub(crate) fn unsubscribe(&mut self, session: SessionKey, number: u32) {
-        let Ok(index) = self.sessions[session].find_subscription(number) else {
+        let Ok(index) = self.sessions[session].find_subscription(number, &self.subscriptions) else {
             return self.refuse(session, Scope::Subscription, Code::UnknownSubscription, u64::from(number));
         };
-        let (_, key) = self.sessions[session].subscriptions.remove(index);
+        let key = self.sessions[session].remove_subscription(index);
         let place = self.subscriptions[key].place;
         self.detach(key);
         self.end_held_under(session, key, true);

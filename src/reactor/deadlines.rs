@@ -68,7 +68,7 @@ impl Reactor {
         assert!(before.is_none(), "a connection has one alarm");
     }
 
-    /// Takes a connection's alarm back, if one is set: idle ones have none, which costs no memory and wakes nobody.
+    /// Takes a connection's alarm back, if one is set: idle ones take no room in the wheel and wake nobody.
     pub(super) fn clear_alarm(&mut self, index: usize) {
         if let Some(alarm) = self.connections[index].alarm.take() {
             self.alarms.cancel(alarm);
