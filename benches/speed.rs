@@ -1,7 +1,7 @@
 //! The scenes by the clock: `cargo bench --bench speed [-- FILTER]`.
 //!
-//! Criterion repeats, takes medians and compares with the last run (`--save-baseline`, `--baseline`). A time is for
-//! one unit of its scene, a delivery or a frame, so that scenes of different sizes can be read beside each other. On a
+//! Criterion repeats, estimates and compares with the last run (`--save-baseline`, `--baseline`). A time is for one
+//! unit of its scene, a delivery or a frame, so that scenes of different sizes can be read beside each other. On a
 //! machine that does other things too, believe `instructions` first.
 
 mod scenes;
@@ -22,7 +22,7 @@ fn main() {
     for Scene { name, unit, prepare, .. } in scenes::all().into_iter().filter(|scene| scene.threads <= cores) {
         // Prepared only if it is wanted, and then once.
         let mut work = None;
-        let title = format!("{name} (a {unit})");
+        let title = format!("{name} (per {unit})");
         criterion.bench_function(&title, |bencher| time(bencher, work.get_or_insert_with(prepare)));
     }
     criterion.final_summary();
