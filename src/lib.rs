@@ -32,7 +32,8 @@
 //!
 //! Beside `src`: `tests/tidy` holds the rules of this house, who may import whom among them; `tests/simulation` runs
 //! shards, gateways and scripted clients from one seed; `tests/end_to_end` runs the real binary from outside; `fuzz`
-//! feeds bytes that are meant to be anything; `examples` are what newcomers copy.
+//! feeds bytes that are meant to be anything; `benches` measures the parts, and `tests/cost.rs` bounds what they may
+//! cost; `examples` are what newcomers copy.
 //!
 //! Three kinds of trouble are kept apart everywhere: a violation is the peer's (a code, and its connection ends), an
 //! `io::Error` is the machine's, a failed assertion is ours.

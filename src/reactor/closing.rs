@@ -114,7 +114,7 @@ impl Reactor {
     /// Reads a closing peer's bytes away.
     pub(super) fn discard(&mut self, index: usize) -> usize {
         let connection = &mut self.connections[index];
-        match connection.read(&mut self.buffers.read) {
+        match connection.read(&mut self.buffers.read, &mut self.calls) {
             Ok(None) => 0,
             Ok(Some(count)) if count > 0 => {
                 if let Phase::Lingering { patience_bytes } = &mut connection.phase {

@@ -1,5 +1,6 @@
 //! A connection: its socket, what an edge has told of it, and how far its closing has come.
 
+use super::calls::Calls;
 use fanwire_core::wheel::TimerKey;
 use fanwire_gateway::Native;
 use mio::net::TcpStream;
@@ -134,8 +135,9 @@ impl Connection {
     }
 
     /// Reads once: `Some(0)` at the end, `None` when there is nothing.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    pub(super) fn read(&mut self, buffer: &mut [u8], calls: &mut Calls) -> io::Result<Option<usize>> {
         loop {
+            calls.reads += 1;
             match self.stream.read(buffer) {
                 Ok(count) => {
                     self.has_ended = count == 0;

@@ -4,6 +4,7 @@
 //! kernel's walk over a vector of them. Large ones go as a vector. A write that the kernel takes only in part leaves
 //! its session blocked until the socket is writable again; until then nothing is tried.
 
+use super::calls::Calls;
 use super::connection::Phase;
 use super::{Reactor, socket};
 use fanwire_core::{SessionId, Slices};
@@ -44,7 +45,7 @@ impl Reactor {
                 return self.note_flushed(index);
             }
             let offered: usize = slices.iter().map(|slice| slice.len()).sum();
-            match write(&mut connection.stream, &slices, offered, &mut self.buffers.write) {
+            match write(&mut connection.stream, &slices, offered, &mut self.buffers.write, &mut self.calls) {
                 Ok(written) => {
                     drop(slices);
                     self.shard.advance(session, written, written < offered);
@@ -94,8 +95,15 @@ impl Reactor {
 
 /// Writes once; 0 when the socket takes nothing. The kernel remembers that it refused, whether it took a part or
 /// nothing, and sends an edge when it has room (epoll(7)).
-fn write(stream: &mut TcpStream, slices: &Slices<'_>, offered: usize, scratch: &mut Vec<u8>) -> io::Result<usize> {
+fn write(
+    stream: &mut TcpStream,
+    slices: &Slices<'_>,
+    offered: usize,
+    scratch: &mut Vec<u8>,
+    calls: &mut Calls,
+) -> io::Result<usize> {
     loop {
+        calls.writes += 1;
         let outcome = match &slices[..] {
             [single] => stream.write(single),
             several if offered <= COPIED_BYTES_MAX && offered / several.len() < COPIED_SLICE_BYTES_MAX => {

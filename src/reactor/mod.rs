@@ -26,6 +26,7 @@ mod acceptor;
 mod admission;
 mod arrivals;
 mod balance;
+mod calls;
 mod census;
 mod clock;
 mod closing;
@@ -52,6 +53,7 @@ pub use listener::Listener;
 pub use team::Team;
 
 use crate::config::{Config, Limits};
+use calls::Calls;
 use clock::Clock;
 use connection::{Connection, Work};
 use control::Control;
@@ -114,6 +116,7 @@ pub struct Reactor {
     /// Whether mail came before sockets in this turn.
     is_mails_turn: bool,
     journalist: Journalist,
+    calls: Calls,
     /// Bytes that all connections hold and whose frames are not complete: their peers are to go on.
     partial_bytes: usize,
     /// Bytes that they hold because a budget ended, or a command is postponed: we are to go on.
@@ -184,6 +187,7 @@ impl Reactor {
             post,
             is_mails_turn: false,
             journalist: Journalist::new(),
+            calls: Calls::default(),
             partial_bytes: 0,
             backlog_bytes: 0,
             buffers: Buffers {
@@ -207,10 +211,12 @@ impl Reactor {
         while !self.is_over() {
             self.turn(&mut events)?;
         }
+        self.calls.tell(self.index);
         Ok(())
     }
 
     fn turn(&mut self, events: &mut Events) -> io::Result<()> {
+        self.calls.turns += 1;
         self.wait(events)?;
         self.clock.tick();
         self.shard.begin_turn(self.clock.now());
@@ -236,6 +242,7 @@ impl Reactor {
         let may_sleep = !self.has_work_left() && self.post.lie_down(&self.shard);
         let timeout = if may_sleep { self.time_to_next_deadline() } else { Some(Duration::ZERO) };
         self.looked = self.clock.now();
+        self.calls.polls += 1;
         let outcome = poll::wait(&mut self.poll, events, timeout);
         self.post.get_up();
         outcome
@@ -347,7 +354,7 @@ impl Reactor {
             self.execute(index, 0);
             return 0;
         }
-        match connection.read(&mut self.buffers.read) {
+        match connection.read(&mut self.buffers.read, &mut self.calls) {
             Ok(Some(0)) => {
                 self.end_of_input(index);
                 0

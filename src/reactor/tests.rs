@@ -2,6 +2,8 @@
 
 mod backlog;
 mod balance;
+mod by_hand;
+mod calls;
 mod handover;
 mod house;
 mod last_orders;

@@ -42,8 +42,12 @@ const MODULES_OF_ROOT: [(&str, &[&str]); 7] = [
 
 /// Files that may contain `unsafe`: allocators that count, so that tests see what allocates, and the ring between
 /// reactors, which loom checks.
-const UNSAFE_FILES: &[&str] =
-    &["src/client/tests/allocation.rs", "src/core/tests/allocation.rs", "src/reactor/mailbox/ring.rs"];
+const UNSAFE_FILES: &[&str] = &[
+    "src/client/tests/allocation.rs",
+    "src/core/tests/allocation.rs",
+    "src/reactor/mailbox/ring.rs",
+    "tests/allocation.rs",
+];
 
 /// Ways to the operating system's sockets.
 const SOCKET_CRATES: [&str; 2] = ["mio", "socket2"];
