@@ -52,7 +52,7 @@ mod bench {
             assert_flawless(run);
             assert!(run["ns_per_delivery"].as_f64() > Some(0.0), "{run:#}");
         }
-        assert!(outcome["targets"][1]["ratio_to_floor"].as_f64() > Some(0.0), "{outcome:#}");
+        assert!(outcome["targets"][1]["ratio_to_base"]["median"].as_f64() > Some(0.0), "{outcome:#}");
         assert!(outcome["machine"]["kernel"].is_string() && outcome["settings"].as_array().is_some());
     }
 

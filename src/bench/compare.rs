@@ -6,9 +6,11 @@
 use super::adapter::Target;
 use super::error::BenchError;
 use super::machine::Machine;
+use super::progress::Progress;
 use super::report::Workload;
+use super::spread::Spread;
 use super::table::{Table, figure};
-use super::trial::{Entry, Field, Spread, Trial, hold};
+use super::trial::{Entry, Field, Trial, hold};
 use super::workloads::conns::Conns;
 use super::workloads::fanout::Fanout;
 use super::workloads::game::Game;
@@ -77,32 +79,43 @@ pub enum Kind {
     Memory,
 }
 
-/// Runs all rows. `tell` hears what happens next.
-pub fn compare(plan: &Plan, tell: &mut dyn FnMut(&str)) -> Result<Comparison, BenchError> {
+/// Runs all rows. One that nobody could be measured in says why and is no reason to end.
+pub fn compare(plan: &Plan, show: &mut dyn FnMut(&str)) -> Result<Comparison, BenchError> {
     let mut comparison = Comparison {
         machine: Machine::here(),
         date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         rounds: plan.rounds,
         rows: Vec::new(),
     };
-    for (name, fanout) in fanouts(plan.duration) {
-        if plan.wants(name) {
-            comparison.row(name.to_owned(), Kind::Saturated, &fanout, &plan.targets, plan, tell)?;
-            comparison.half_row(name, &fanout, plan, tell)?;
-        }
+    let mut fanouts = fanouts(plan.duration);
+    fanouts.retain(|(name, _)| plan.wants(name));
+    let mut others = others(plan.duration, comparison.machine.open_files_max);
+    others.retain(|(name, ..)| plan.wants(name));
+    let rows = u32::try_from(2 * fanouts.len() + others.len()).expect("a few");
+    let mut progress = Progress::new(rows * plan.runs(), show);
+    for (name, fanout) in fanouts {
+        comparison.row(name.to_owned(), Kind::Saturated, &fanout, &plan.targets, plan, &mut progress)?;
+        comparison.half_row(name, &fanout, plan, &mut progress)?;
     }
-    for (name, kind, workload) in others(plan.duration, comparison.machine.open_files_max) {
-        if plan.wants(name) {
-            comparison.row(name.to_owned(), kind, &*workload, &plan.targets, plan, tell)?;
-        }
+    for (name, kind, workload) in others {
+        comparison.row(name.to_owned(), kind, &*workload, &plan.targets, plan, &mut progress)?;
     }
     if comparison.rows.is_empty() {
         return Err(BenchError::Usage(format!("no row is called so; the rows are: {}", names().join(", "))));
+    }
+    if comparison.rows.iter().all(|row| row.trial.entries.is_empty()) {
+        let reasons: Vec<String> = comparison.rows.iter().flat_map(|row| row.trial.skipped.clone()).collect();
+        return Err(BenchError::Stuck(format!("nobody could be measured: {}", reasons.join("; "))));
     }
     Ok(comparison)
 }
 
 impl Plan {
+    /// Runs of a row.
+    fn runs(&self) -> u32 {
+        self.rounds * u32::try_from(self.targets.len()).expect("a few")
+    }
+
     fn wants(&self, name: &str) -> bool {
         let Some(only) = &self.only else { return true };
         if names().contains(&only.as_str()) { name == only } else { name.contains(only.as_str()) }
@@ -160,9 +173,9 @@ impl Comparison {
         workload: &dyn Workload,
         targets: &[Target],
         plan: &Plan,
-        tell: &mut dyn FnMut(&str),
+        progress: &mut Progress<'_>,
     ) -> Result<(), BenchError> {
-        let trial = hold(workload, &Field::Own(targets.to_vec()), plan.rounds, tell)?;
+        let trial = hold(workload, &Field::Own(targets.to_vec()), plan.rounds, progress)?;
         self.rows.push(Row { name, kind, trial });
         Ok(())
     }
@@ -173,17 +186,22 @@ impl Comparison {
         name: &str,
         fanout: &Fanout,
         plan: &Plan,
-        tell: &mut dyn FnMut(&str),
+        progress: &mut Progress<'_>,
     ) -> Result<(), BenchError> {
         let trial = &self.rows.last().expect("the saturated row comes first").trial;
         let hearers = f64::from(fanout.subscribers / fanout.topics);
-        let reached = |target| trial.entry(target)?.spread("deliveries/s").map(|spread| spread.median / hearers);
-        let Some(floor) = reached(Target::Floor) else { return Ok(()) };
+        let reached =
+            |target: Target| trial.entry(target.name())?.spread("deliveries/s").map(|spread| spread.median / hearers);
+        let Some(floor) = reached(Target::Floor) else {
+            progress.skip(plan.runs());
+            return Ok(());
+        };
         let rate = (floor / 2.0).round();
         let (able, unable): (Vec<Target>, Vec<Target>) =
             plan.targets.iter().partition(|target| reached(**target).is_some_and(|most| most >= rate * HEADROOM));
+        progress.skip(plan.rounds * u32::try_from(unable.len()).expect("a few"));
         let workload = Fanout { rate: Some(rate), ..fanout.clone() };
-        self.row(format!("{name}, half rate"), Kind::Half, &workload, &able, plan, tell)?;
+        self.row(format!("{name}, half rate"), Kind::Half, &workload, &able, plan, progress)?;
         let skipped = &mut self.rows.last_mut().expect("just added").trial.skipped;
         skipped.extend(
             unable.iter().map(|target| format!("{}: it does not reach {rate:.0} messages a second", target.name())),
@@ -193,7 +211,7 @@ impl Comparison {
 
     /// Who was measured, in the order of tables.
     pub fn targets(&self) -> Vec<Target> {
-        let measured = |target: &Target| self.rows.iter().any(|row| row.trial.entry(*target).is_some());
+        let measured = |target: &Target| self.rows.iter().any(|row| row.trial.entry(target.name()).is_some());
         Target::ALL.into_iter().filter(measured).collect()
     }
 
@@ -207,7 +225,7 @@ impl Comparison {
 
     /// Everything for people: the machine, the settings, the table, and each row in detail.
     pub fn print(&self) -> String {
-        let mut text = format!("{}, {} rounds, in turns\n{}\n", self.date, self.rounds, self.machine.line());
+        let mut text = format!("{}, {} rounds, in turns, rotated\n{}\n", self.date, self.rounds, self.machine.line());
         self.settings().iter().for_each(|line| text.push_str(&format!("  {line}\n")));
         text.push_str(&format!("\n{}", self.summary().print()));
         for row in &self.rows {
@@ -243,15 +261,15 @@ impl Comparison {
     }
 }
 
-/// `31.5 ±4% 1.50x`: the median, half the range, the multiple of the floor's.
+/// `31.5 ±4% 1.50x`: the median, half the range, the median of the multiples of the floor's.
 fn cell(trial: &Trial, target: Target) -> String {
-    let Some(Spread { median, min, max }) = trial.entry(target).and_then(Entry::score) else {
+    let Some(Spread { median, min, max }) = trial.entry(target.name()).and_then(Entry::score) else {
         return "-".to_owned();
     };
     let is_spread = median != 0.0 && max > min;
     let spread = if is_spread { format!(" ±{:.0}%", (max - min) / 2.0 / median * 100.0) } else { String::new() };
-    let ratio = trial.ratio(target).filter(|_| target != Target::Floor && median > 0.0);
-    let ratio = ratio.filter(|ratio| ratio.is_finite()).map(|ratio| format!(" {}x", figure(ratio))).unwrap_or_default();
+    let ratio = trial.ratio(target.name()).filter(|_| target != Target::Floor && median > 0.0);
+    let ratio = ratio.map(|ratio| format!(" {}x", figure(ratio.median))).unwrap_or_default();
     format!("{}{spread}{ratio}", figure(median))
 }
 

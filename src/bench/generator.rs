@@ -186,7 +186,7 @@ impl Generator {
 
     /// The broker's usage, where it can be looked at.
     pub fn usage(&self) -> Result<Option<Usage>, BenchError> {
-        Ok(self.scenario.process.map(Usage::of).transpose()?)
+        self.scenario.process.map(Usage::of).transpose().map_err(BenchError::Ended)
     }
 
     fn check(&self, load: &Load) -> Result<(), BenchError> {

@@ -5,7 +5,7 @@
 //!                                  |    <---------
 //!                    adapter: what a protocol puts on the wire
 //!
-//!  measured --report--> trial: A B C, A B C, medians --> table, JSON      compare: many trials --> one page
+//!  measured --report--> trial: A B C, B C A, medians --> table, JSON      compare: many trials --> one page
 //! ```
 //!
 //! | part | what it is |
@@ -15,7 +15,7 @@
 //! | [`stamp`], [`sequence`], [`histogram`], [`usage`], [`measured`] | what is counted: order and loss, latencies, processor time |
 //! | [`relay`] | the floor: the least a broker could do |
 //! | [`brokers`], [`machine`], [`doctor`] | processes and their settings; the machine, and what to mend on it |
-//! | [`workloads`], [`report`], [`trial`] | what is done, what came of it, in turns |
+//! | [`workloads`], [`report`], [`trial`], [`spread`], [`progress`] | what is done, what came of it, in turns |
 //! | [`compare`], [`table`], [`plot`], [`page`] | many trials, for people |
 //!
 //! The primary score is the broker's processor time for one delivery: clients share a machine's cores with it, and a
@@ -35,12 +35,14 @@ pub mod machine;
 pub mod measured;
 pub mod page;
 pub mod plot;
+pub mod progress;
 pub mod relay;
 pub mod report;
 pub mod scenario;
 mod schedule;
 mod sender;
 pub mod sequence;
+pub mod spread;
 pub mod stamp;
 pub mod table;
 mod targets;

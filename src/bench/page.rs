@@ -4,8 +4,9 @@ use super::adapter::Target;
 use super::compare::{Comparison, Kind, Row};
 use super::histogram::microseconds;
 use super::plot::{Axis, Curve, Dot, curves, dots, escaped, rarity};
-use super::report::Report;
+use super::spread::Spread;
 use super::table::figure;
+use super::trial::Round;
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--paper:#fcfcfa;--ink:#1d2126;--quiet:#666e78;--grid:#e2e4e0;--card:#fff;\
@@ -55,9 +56,10 @@ fn colours() -> String {
 fn head(comparison: &Comparison) -> String {
     let settings: String = comparison.settings().iter().map(|line| format!("<li>{}</li>\n", escaped(line))).collect();
     format!(
-        "<h1>fanwire bench</h1>\n<p>{}<br>{}, medians of {} interleaved rounds</p>\n\
+        "<h1>fanwire bench</h1>\n<p>{}<br>{}, medians of {} rounds in turns, rotated</p>\n\
          <p>The score is the broker's CPU time (user and system) for one delivery. The floor is a bare epoll relay \
-         that only reads and writes: what the kernel itself costs. Multiples are of the floor.</p>\n\
+         that only reads and writes: what the kernel itself costs. Multiples are of the floor, taken round by round.\
+         </p>\n\
          <div class=\"scroll\">{}</div>\n<h3>How each was started</h3>\n<ul>{settings}</ul>\n",
         escaped(&comparison.machine.line()),
         escaped(&comparison.date),
@@ -93,10 +95,9 @@ fn section(row: &Row) -> String {
 fn plot_of(row: &Row, name: &str, title: &'static str) -> String {
     let spreads = row.trial.entries.iter().filter_map(|entry| Some((entry.target, entry.spread(name)?)));
     let spreads: Vec<_> = spreads.filter(|(_, spread)| spread.median > 0.0).collect();
-    let floor = spreads.iter().find(|(target, _)| *target == Target::Floor).map(|(_, spread)| spread.median);
-    let dot = |(target, spread): &(Target, super::trial::Spread)| {
-        let multiple = floor.filter(|_| *target != Target::Floor).map(|floor| spread.median / floor);
-        let multiple = multiple.map(|multiple| format!("  ({}x)", figure(multiple))).unwrap_or_default();
+    let dot = |(target, spread): &(Target, Spread)| {
+        let multiple = row.trial.ratio_of(target.name(), name).filter(|_| *target != Target::Floor);
+        let multiple = multiple.map(|multiple| format!("  ({}x)", figure(multiple.median))).unwrap_or_default();
         Dot {
             name: target.name(),
             value: spread.median,
@@ -109,13 +110,13 @@ fn plot_of(row: &Row, name: &str, title: &'static str) -> String {
 
 /// The percentiles of each target's middle round, by its median.
 fn latency_plot(row: &Row) -> String {
-    let middle = |reports: &[Report]| {
-        let mut with: Vec<_> = reports.iter().filter_map(|report| report.latencies.clone()).collect();
+    let middle = |rounds: &[Round]| {
+        let mut with: Vec<_> = rounds.iter().filter_map(|round| round.report.latencies.clone()).collect();
         with.sort_by_key(|latencies| latencies.at_ns(50.0));
         (!with.is_empty()).then(|| with.swap_remove(with.len() / 2))
     };
     let drawn = row.trial.entries.iter().filter_map(|entry| {
-        let points = middle(&entry.reports)?.curve();
+        let points = middle(&entry.rounds)?.curve();
         let points =
             points.into_iter().map(|(percentile, value)| (rarity(percentile.min(99.995)), microseconds(value)));
         Some(Curve { name: entry.target.name(), points: points.collect() })
@@ -129,7 +130,7 @@ fn latency_plot(row: &Row) -> String {
 fn memory_plot(row: &Row) -> String {
     let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let drawn = row.trial.entries.iter().filter_map(|entry| {
-        let memory = &entry.reports.first()?.memory;
+        let memory = &entry.rounds.first()?.report.memory;
         let points = memory.iter().map(|(connections, bytes)| (*connections as f64, mebibytes(*bytes)));
         Some(Curve { name: entry.target.name(), points: points.collect() })
     });

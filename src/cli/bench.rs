@@ -8,6 +8,7 @@ use crate::bench::compare::{self, Comparison};
 use crate::bench::error::BenchError;
 use crate::bench::machine::{Machine, raise_open_files};
 use crate::bench::page::page;
+use crate::bench::progress::Progress;
 use crate::bench::report::Workload;
 use crate::bench::stamp::STAMP_BYTES;
 use crate::bench::trial::{Field, Trial, hold};
@@ -180,7 +181,7 @@ enum Verb {
     },
     /// The whole table: every broker that is installed, beside the floor, in turns
     Compare {
-        /// Rounds: A B C, A B C
+        /// Rounds, in turns, rotated: A B C, B C A
         #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
         rounds: u32,
         /// How long each run is measured
@@ -246,7 +247,7 @@ struct Run {
     /// How long each run is measured
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     duration: Duration,
-    /// Rounds: A B C, A B C
+    /// Rounds, in turns, rotated: A B C, B C A
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
     /// Write everything for machines; - is standard output, in place of the table
@@ -340,12 +341,21 @@ impl Verb {
 
 impl Run {
     fn hold(&self, workload: &dyn Workload) -> Result<Trial, Failure> {
-        let trial = shown(|tell| hold(workload, &self.field()?, self.rounds, tell))?;
+        let (field, rounds) = (self.field()?, self.rounds);
+        let runs = rounds * u32::try_from(self.target.0.len()).expect("a few");
+        let trial = shown(|show| hold(workload, &field, rounds, &mut Progress::new(runs, show)))?;
+        if trial.entries.is_empty() {
+            return Err(Failure::Run(format!("nobody could be measured: {}", trial.skipped.join("; "))));
+        }
         let machine = Machine::here();
         // The table comes first: a file that can't be written must not cost what was measured.
         if self.json.as_deref() != Some(Path::new("-")) {
             let settings: String = trial.settings.iter().map(|line| format!("  {line}\n")).collect();
-            print(&format!("{}\n{settings}\n{}", machine.line(), trial.print()))?;
+            let rounds = match rounds {
+                1 => "1 round".to_owned(),
+                rounds => format!("{rounds} rounds, in turns, rotated"),
+            };
+            print(&format!("{}\n{settings}  {rounds}\n\n{}", machine.line(), trial.print()))?;
         }
         if let Some(file) = &self.json {
             write_json(file, &trial.json(&machine))?;
@@ -363,7 +373,7 @@ impl Run {
 }
 
 fn compare(plan: &compare::Plan, json: Option<&Path>, html: Option<&Path>) -> Result<(), Failure> {
-    let comparison: Comparison = shown(|tell| compare::compare(plan, tell))?;
+    let comparison: Comparison = shown(|show| compare::compare(plan, show))?;
     if json != Some(Path::new("-")) {
         print(&comparison.print())?;
     }
@@ -402,8 +412,8 @@ impl From<BenchError> for Failure {
 
 fn write_hgrm(trial: &Trial, file: Option<&Path>) -> Result<(), Failure> {
     let Some(file) = file else { return Ok(()) };
-    let report = trial.entries.last().and_then(|entry| entry.reports.last());
-    let latencies = report.and_then(|report| report.latencies.as_ref()).expect("a latency run has latencies");
+    let round = trial.entries.last().and_then(|entry| entry.rounds.last());
+    let latencies = round.and_then(|round| round.report.latencies.as_ref()).expect("a latency run has latencies");
     write(file, &latencies.hgrm())
 }
 

@@ -93,10 +93,6 @@ impl Workload for Conns {
         Setup { split: !self.one_topic, reactors: self.reactors }
     }
 
-    fn wants_fresh_broker(&self) -> bool {
-        true
-    }
-
     fn objection(&self, target: Target) -> Option<&'static str> {
         let too_many = target == Target::Floor && !self.one_topic && self.connections >= u32::from(u16::MAX);
         too_many.then_some("the relay knows 65 534 topics; fewer connections, or --one-topic")

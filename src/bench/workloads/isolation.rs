@@ -54,11 +54,6 @@ impl Workload for Isolation {
         Setup { split: false, reactors: self.reactors }
     }
 
-    /// What the stalled were owed may stay in a broker's memory.
-    fn wants_fresh_broker(&self) -> bool {
-        true
-    }
-
     fn run(&self, broker: &Broker) -> Result<Report, BenchError> {
         if self.stalled >= self.subscribers {
             return Err(BenchError::Usage("at least one subscriber has to read".to_owned()));

@@ -81,10 +81,6 @@ impl Workload for ManyTopics {
         Setup { split: true, reactors: self.reactors }
     }
 
-    fn wants_fresh_broker(&self) -> bool {
-        true
-    }
-
     fn objection(&self, target: Target) -> Option<&'static str> {
         (target == Target::Floor).then_some("the relay has no topics by name")
     }
