@@ -72,8 +72,21 @@ mod bench {
         for run in runs(&outcome) {
             assert_flawless(run);
             assert_eq!(run["rate_asked"], 2_000.0);
-            // What was still under way when the measurement ended counts among the latencies alone.
-            assert!(run["latency_us"]["count"].as_u64() >= run["deliveries"].as_u64(), "{run:#}");
+            // Each message that was due while it was measured counts, whenever it was sent and heard.
+            let due = run["due_while_measured"].as_u64().expect("a number");
+            assert_eq!(run["latency_us"]["count"].as_u64(), Some(2 * due), "{run:#}");
+            assert!(due.abs_diff(400) <= 1, "{run:#}");
+        }
+    }
+
+    #[test]
+    fn what_a_window_holds_back_is_measured_from_when_it_was_due() {
+        let outcome = json(&["request", "--rate", "20000", "--in-flight", "1", "--duration", "100ms"]);
+        for run in runs(&outcome) {
+            assert_flawless(run);
+            let due = run["due_while_measured"].as_u64().expect("a number");
+            assert_eq!((run["latency_us"]["count"].as_u64(), run["unsent"].as_u64()), (Some(due), Some(0)), "{run:#}");
+            assert!(due.abs_diff(2_000) <= 1, "{run:#}");
         }
     }
 

@@ -41,12 +41,25 @@ pub struct Measured {
     pub idle_share: f64,
     /// Messages a second that were asked for; `None` at saturation.
     pub rate_asked: Option<f64>,
+    /// How punctual an open-loop run was.
+    pub punctuality: Punctuality,
     /// What went wrong, up to the end and with everything drained.
     pub faults: Faults,
     /// Connections that the broker closed.
     pub closed: u64,
     /// From when a message was due until it was heard.
     pub latencies: Latencies,
+}
+
+/// How punctual the messages of an open loop left; all zero at saturation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Punctuality {
+    /// Messages that were due while it was measured.
+    pub due: u64,
+    /// Those of them that were sent only after it: a window or the machine held them back.
+    pub sent_late: u64,
+    /// Those that could not be sent at all, and count with the time that they had waited in vain.
+    pub unsent: u64,
 }
 
 impl Measured {
@@ -114,6 +127,14 @@ impl Measured {
                  this machine"
             ));
         }
+        let Punctuality { due, sent_late, unsent } = self.punctuality;
+        if unsent > 0 {
+            let late = sent_late + unsent;
+            warnings.push(format!(
+                "{name}: {late} of {due} messages left later than what was measured, {unsent} of them never: their \
+                 latencies are longer than told"
+            ));
+        }
         if !self.has_kept_up() {
             let (arrived, due) = (self.deliveries, self.due);
             warnings.push(format!("{name}: fell behind the rate: {arrived} of {due} deliveries came while measured"));
@@ -151,6 +172,9 @@ impl Measured {
             "rate_asked": self.rate_asked,
             "rate_reached": self.has_reached_rate(),
             "kept_up": self.has_kept_up(),
+            "due_while_measured": self.punctuality.due,
+            "sent_late": self.punctuality.sent_late,
+            "unsent": self.punctuality.unsent,
             "lost": self.faults.lost,
             "duplicated": self.faults.duplicated,
             "disordered": self.faults.disordered,
@@ -192,6 +216,7 @@ pub(super) mod samples {
             generator_cpu_ns: 400_000_000,
             idle_share: 0.6,
             rate_asked: Some(1_000.0),
+            punctuality: Punctuality::default(),
             faults: Faults::default(),
             closed: 0,
             latencies: Latencies::default(),
@@ -227,6 +252,8 @@ mod tests {
         let silent = Measured { deliveries: 0, ..second() };
         assert_eq!(silent.ns_per_delivery(), None);
         assert!(silent.warnings()[0].contains("nothing arrived"), "{:?}", silent.warnings());
+        let held = Measured { punctuality: Punctuality { due: 9, sent_late: 2, unsent: 1 }, ..second() };
+        assert!(held.warnings()[0].contains("3 of 9 messages left later"), "{:?}", held.warnings());
         let lossy = Measured { faults: Faults { lost: 3, ..Faults::default() }, ..second() };
         assert!(lossy.warnings()[0].contains("3 messages lost"), "{:?}", lossy.warnings());
     }
