@@ -16,6 +16,7 @@ mod gathering;
 mod publishing;
 
 use super::adapter::{Interest, Part};
+use super::calls::{Calls, Counter};
 use super::error::BenchError;
 use super::histogram::Latencies;
 use super::ledger::Ledger;
@@ -44,6 +45,8 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(2);
 const DRAIN_MAX: Duration = Duration::from_secs(20);
 /// How long a poll blocks at the most.
 const POLL_MAX: Duration = Duration::from_millis(100);
+/// How long system calls are counted.
+const COUNTED: Duration = Duration::from_millis(300);
 const EVENTS_A_TURN: usize = 1_024;
 
 /// The load on one broker.
@@ -133,7 +136,20 @@ impl Generator {
         self.run_with(load, |_| Ok(()))
     }
 
-    /// The same, with something done at the begin of the measurement.
+    /// The same, and then once more for a short time, untimed, with the broker's system calls counted where that can be
+    /// done.
+    pub fn run_counted(&mut self, load: &Load) -> Result<Measured, BenchError> {
+        let mut measured = self.run(load)?;
+        if let Some(counter) = self.scenario.process.and_then(Counter::attach) {
+            let heard = self.totals.heard;
+            self.run(&Load { warm_up: Duration::ZERO, duration: COUNTED.min(load.duration), ..load.clone() })?;
+            let calls = counter.finish();
+            measured.calls = calls.map(|calls| Calls { deliveries: self.totals.heard - heard, ..calls });
+        }
+        Ok(measured)
+    }
+
+    /// The same as [`Generator::run`], with something done at the begin of the measurement.
     pub fn run_with(
         &mut self,
         load: &Load,

@@ -1,6 +1,7 @@
 //! What a run has shown.
 
 use super::adapter::Target;
+use super::calls::Calls;
 use super::histogram::{Latencies, PERCENTILES, microseconds};
 use super::sequence::Faults;
 use serde_json::{Value, json};
@@ -33,8 +34,8 @@ pub struct Measured {
     pub broker_cpu_ns: Option<u64>,
     /// Memory of the broker at the end.
     pub resident_bytes: Option<u64>,
-    /// Read and write calls of the broker that the kernel counts; sockets' own calls are not among them.
-    pub broker_calls: Option<(u64, u64)>,
+    /// System calls of the broker under the same load, in a run of its own; `None` where nobody may count them.
+    pub calls: Option<Calls>,
     /// The generator's processor time.
     pub generator_cpu_ns: u64,
     /// The share of the time in which the generator waited for something to do.
@@ -76,6 +77,11 @@ impl Measured {
     /// Messages a second that were sent.
     pub fn published_per_second(&self) -> f64 {
         self.published as f64 / self.seconds
+    }
+
+    /// Messages that one write of the broker carried, where its calls could be counted.
+    pub fn messages_per_write(&self) -> Option<f64> {
+        self.calls.map(Calls::messages_per_write)
     }
 
     /// Messages that one read of the generator brought, which is what one write of the broker carried or more.
@@ -153,6 +159,8 @@ impl Measured {
 
     /// Everything, for machines.
     pub fn json(&self) -> Value {
+        // At saturation the window decides when a message leaves, and so how long it takes.
+        let latency = if self.rate_asked.is_some() { "latency_us" } else { "closed_loop_latency_us" };
         json!({
             "target": self.target.name(),
             "seconds": self.seconds,
@@ -165,7 +173,10 @@ impl Measured {
             "read_bytes": self.read_bytes,
             "broker_cores": self.broker_cores(),
             "broker_resident_bytes": self.resident_bytes,
-            "broker_file_calls": self.broker_calls.map(|(reads, writes)| json!({"read": reads, "write": writes})),
+            "messages_per_write": self.messages_per_write(),
+            "broker_calls": self.calls.map(|Calls { writes, reads, polls, deliveries }| {
+                json!({"write": writes, "read": reads, "poll": polls, "deliveries": deliveries})
+            }),
             "generator_cores": self.generator_cores(),
             "generator_idle_share": self.idle_share,
             "generator_bound": self.is_generator_bound(),
@@ -180,7 +191,7 @@ impl Measured {
             "disordered": self.faults.disordered,
             "strayed": self.faults.strayed,
             "closed": self.closed,
-            "latency_us": latencies_json(&self.latencies),
+            latency: latencies_json(&self.latencies),
         })
     }
 }
@@ -212,7 +223,7 @@ pub(super) mod samples {
             read_bytes: 7_000_000,
             broker_cpu_ns: Some(500_000_000),
             resident_bytes: Some(8 << 20),
-            broker_calls: None,
+            calls: None,
             generator_cpu_ns: 400_000_000,
             idle_share: 0.6,
             rate_asked: Some(1_000.0),
@@ -236,7 +247,12 @@ mod tests {
         assert_eq!(measured.messages_per_read(), 20.0);
         assert_eq!(measured.broker_cores(), Some(0.5));
         assert!(measured.warnings().is_empty(), "{:?}", measured.warnings());
-        assert_eq!(measured.json()["ns_per_delivery"], 5_000.0);
+        let closed = Measured { rate_asked: None, ..second() }.json();
+        assert!(closed["latency_us"].is_null() && closed["closed_loop_latency_us"].is_object());
+        assert_eq!(
+            (&measured.json()["ns_per_delivery"], measured.json()["latency_us"].is_object()),
+            (&5_000.0.into(), true)
+        );
     }
 
     #[test]

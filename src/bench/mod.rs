@@ -12,7 +12,7 @@
 //! |---|---|
 //! | [`generator`], `link`, `sender`, `schedule`, `listener`, `ledger`, [`window`], [`scenario`] | the load: one loop, whatever the target |
 //! | [`adapter`], `targets` | protocols: bytes to open and publish, an ear for what comes back |
-//! | [`stamp`], [`sequence`], [`histogram`], [`usage`], [`measured`] | what is counted: order and loss, latencies, processor time |
+//! | [`stamp`], [`sequence`], [`histogram`], [`usage`], [`calls`], [`measured`] | what is counted: order, latencies, CPU, calls |
 //! | [`relay`] | the floor: the least a broker could do |
 //! | [`brokers`], [`machine`], [`doctor`] | processes and their settings; the machine, and what to mend on it |
 //! | [`workloads`], [`report`], [`trial`], [`spread`], [`progress`] | what is done, what came of it, in turns |
@@ -23,6 +23,7 @@
 
 pub mod adapter;
 pub mod brokers;
+pub mod calls;
 pub mod compare;
 pub mod doctor;
 pub mod error;

@@ -74,10 +74,12 @@ fn section(row: &Row) -> String {
         Kind::Saturated => {
             html.push_str(&plot_of(row, "ns/delivery", "broker CPU for one delivery, nanoseconds: less is better"));
             html.push_str(&plot_of(row, "deliveries/s", "deliveries a second: more is better"));
+            html.push_str(&batches(row));
         }
         Kind::Half => {
             html.push_str(&plot_of(row, "ns/delivery", "broker CPU for one delivery, nanoseconds: less is better"));
             html.push_str(&plot_of(row, "p50 us", "median latency, microseconds: less is better"));
+            html.push_str(&batches(row));
         }
         Kind::Latency => html.push_str(&latency_plot(row)),
         Kind::Memory => {
@@ -90,6 +92,16 @@ fn section(row: &Row) -> String {
     }
     html.push_str("</section>\n");
     html
+}
+
+/// What a write carried: who dawdles to batch more stands out here.
+fn batches(row: &Row) -> String {
+    let is_counted = row.trial.entries.iter().any(|entry| entry.spread("msgs/write").is_some());
+    if is_counted {
+        plot_of(row, "msgs/write", "messages a write of the broker")
+    } else {
+        plot_of(row, "msgs/read", "messages a read of the generator (the broker's writes could not be counted)")
+    }
 }
 
 fn plot_of(row: &Row, name: &str, title: &'static str) -> String {

@@ -1,4 +1,4 @@
-//! What a process has used: processor time, memory, system calls that the kernel counts.
+//! What a process has used: processor time and memory.
 //!
 //! Processor time is the first number of `/proc/PID/task/*/schedstat`, summed over the threads: user and system time
 //! in nanoseconds, as the scheduler accounts for it, where `/proc/PID/stat` counts in ticks of 10 ms. A thread that
@@ -18,10 +18,6 @@ pub struct Usage {
     pub cpu_ns: u64,
     /// Memory it occupies.
     pub resident_bytes: u64,
-    /// Calls of the read family that the kernel counts (`recv` is not among them).
-    pub reads: u64,
-    /// Calls of the write family that the kernel counts (`send` is not among them).
-    pub writes: u64,
 }
 
 impl Usage {
@@ -29,26 +25,14 @@ impl Usage {
     pub fn of(process: u32) -> io::Result<Usage> {
         let directory = Path::new("/proc").join(process.to_string());
         let status = fs::read_to_string(directory.join("status")).map_err(|error| gone(process, &error))?;
-        // Who runs as another user keeps these to themselves.
-        let calls = fs::read_to_string(directory.join("io")).unwrap_or_default();
-        Ok(Usage {
-            cpu_ns: cpu_ns(&directory)?,
-            resident_bytes: field(&status, "VmRSS:").unwrap_or(0) * 1_024,
-            reads: field(&calls, "syscr:").unwrap_or(0),
-            writes: field(&calls, "syscw:").unwrap_or(0),
-        })
+        Ok(Usage { cpu_ns: cpu_ns(&directory)?, resident_bytes: field(&status, "VmRSS:").unwrap_or(0) * 1_024 })
     }
 
     /// What was used since an earlier look; memory is that of the later one. A thread that has ended in between took
     /// its time with it, which may be more than the others used.
     #[must_use]
     pub fn since(&self, before: &Usage) -> Usage {
-        Usage {
-            cpu_ns: self.cpu_ns.saturating_sub(before.cpu_ns),
-            resident_bytes: self.resident_bytes,
-            reads: self.reads.saturating_sub(before.reads),
-            writes: self.writes.saturating_sub(before.writes),
-        }
+        Usage { cpu_ns: self.cpu_ns.saturating_sub(before.cpu_ns), resident_bytes: self.resident_bytes }
     }
 
     /// Looks at this process.
@@ -101,14 +85,13 @@ mod tests {
         let stat = "42 (a name) with) brackets) S 1 2 3 4 5 6 7 8 9 10 150 30 0 0 20\n";
         assert_eq!(ticks(stat), Some(180));
         assert_eq!(field("Name:\tx\nVmRSS:\t    2048 kB\n", "VmRSS:"), Some(2_048));
-        assert_eq!(field("syscr: 7\nsyscw: 9\n", "syscw:"), Some(9));
     }
 
     #[test]
     fn a_thread_that_ended_does_not_make_time_run_backwards() {
-        let before = Usage { cpu_ns: 9, resident_bytes: 1, reads: 1, writes: 1 };
-        let after = Usage { cpu_ns: 7, resident_bytes: 5, reads: 3, writes: 1 };
-        assert_eq!(after.since(&before), Usage { cpu_ns: 0, resident_bytes: 5, reads: 2, writes: 0 });
+        let before = Usage { cpu_ns: 9, resident_bytes: 1 };
+        let after = Usage { cpu_ns: 7, resident_bytes: 5 };
+        assert_eq!(after.since(&before), Usage { cpu_ns: 0, resident_bytes: 5 });
     }
 
     #[test]

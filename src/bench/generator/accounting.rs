@@ -129,7 +129,7 @@ impl Generator {
             read_bytes: now.totals.read_bytes - mark.totals.read_bytes,
             broker_cpu_ns: broker.map(|used| used.cpu_ns),
             resident_bytes: now.broker.map(|usage| usage.resident_bytes),
-            broker_calls: broker.map(|used| (used.reads, used.writes)),
+            calls: None,
             generator_cpu_ns: own.cpu_ns,
             idle_share: polled_share.min(1.0 - running_share).max(0.0),
             rate_asked,

@@ -3,6 +3,7 @@
 use super::{WARM_UP, scenario, topics};
 use crate::bench::adapter::Target;
 use crate::bench::brokers::{Broker, Setup};
+use crate::bench::calls::UNCOUNTED;
 use crate::bench::error::BenchError;
 use crate::bench::generator::Generator;
 use crate::bench::report::{Report, Workload, latency_us, or_nan};
@@ -83,16 +84,24 @@ impl Workload for Fanout {
         }
         let mut generator = Generator::new(self.scenario(broker))?;
         generator.gather(0..(self.subscribers + self.publishers) as usize)?;
-        let measured = generator.run(&self.load())?;
+        let measured = generator.run_counted(&self.load())?;
+        let (p50, p99) = match self.rate {
+            // At saturation the window decides when a message leaves: its latency is the queue's length in time.
+            None => ("closed-loop p50 us", "closed-loop p99 us"),
+            Some(_) => ("p50 us", "p99 us"),
+        };
         let figures = vec![
             ("ns/delivery", or_nan(measured.ns_per_delivery())),
             ("deliveries/s", measured.deliveries_per_second()),
+            ("msgs/write", or_nan(measured.messages_per_write())),
             ("msgs/read", measured.messages_per_read()),
             ("broker cores", or_nan(measured.broker_cores())),
             ("bench idle %", measured.idle_share * 100.0),
-            ("p50 us", latency_us(&measured.latencies, 50.0)),
-            ("p99 us", latency_us(&measured.latencies, 99.0)),
+            (p50, latency_us(&measured.latencies, 50.0)),
+            (p99, latency_us(&measured.latencies, 99.0)),
         ];
-        Ok(Report::new(&measured, figures))
+        let mut report = Report::new(&measured, figures);
+        report.warnings.extend(measured.calls.is_none().then(|| UNCOUNTED.to_owned()));
+        Ok(report)
     }
 }
