@@ -20,8 +20,9 @@ use super::calls::{Calls, Counter};
 use super::error::BenchError;
 use super::histogram::Latencies;
 use super::ledger::Ledger;
-use super::link::{Link, READ_BYTES, Stage};
+use super::link::{Link, READ_BYTES, Stage, links_a_source};
 use super::listener::Listener;
+use super::machine::read;
 use super::measured::Measured;
 use super::scenario::{Load, Member, Scenario};
 use super::schedule::Schedule;
@@ -34,6 +35,8 @@ use std::io;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+/// The ports that the kernel lends to connections.
+const PORTS: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 /// Connections on their way at one time.
 const DIALS_MAX: usize = 128;
 /// How long nothing may happen while something has to.
@@ -56,6 +59,7 @@ pub struct Generator {
     /// Taken while they are gone through.
     events: Option<Events>,
     links: Vec<Link>,
+    links_a_source: usize,
     hearing: Vec<Hearing>,
     /// Who is connected one day is not yet: the next of them.
     to_dial: Vec<usize>,
@@ -108,6 +112,7 @@ impl Generator {
             poll: Poll::new()?,
             events: Some(Events::with_capacity(EVENTS_A_TURN)),
             links: scenario.members.iter().map(|_| Link::new()).collect(),
+            links_a_source: links_a_source(&read(PORTS)),
             hearing,
             to_dial: Vec::new(),
             on_their_way: 0,
@@ -173,6 +178,11 @@ impl Generator {
         Ok(measured)
     }
 
+    /// Whether a connection stands and does not read.
+    fn is_stalled(&self, member: usize) -> bool {
+        self.links[member].stage == Stage::Standing && !self.scenario.members[member].reads
+    }
+
     /// Hears and answers without publishing, for a while.
     pub fn rest(&mut self, duration: Duration) -> Result<(), BenchError> {
         let end = Instant::now() + duration;
@@ -211,6 +221,9 @@ impl Generator {
             }
             if event.is_readable() {
                 self.read(member)?;
+            }
+            if event.is_read_closed() && self.is_stalled(member) {
+                self.lose(member, "it closed the connection")?;
             }
         }
         self.events = Some(events);

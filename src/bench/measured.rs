@@ -36,6 +36,8 @@ pub struct Measured {
     pub resident_bytes: Option<u64>,
     /// System calls of the broker under the same load, in a run of its own; `None` where nobody may count them.
     pub calls: Option<Calls>,
+    /// The most memory that the broker has occupied so far.
+    pub peak_bytes: Option<u64>,
     /// The generator's processor time.
     pub generator_cpu_ns: u64,
     /// The share of the time in which the generator waited for something to do.
@@ -173,6 +175,7 @@ impl Measured {
             "read_bytes": self.read_bytes,
             "broker_cores": self.broker_cores(),
             "broker_resident_bytes": self.resident_bytes,
+            "broker_peak_bytes": self.peak_bytes,
             "messages_per_write": self.messages_per_write(),
             "broker_calls": self.calls.map(|Calls { writes, reads, polls, deliveries }| {
                 json!({"write": writes, "read": reads, "poll": polls, "deliveries": deliveries})
@@ -223,6 +226,7 @@ pub(super) mod samples {
             read_bytes: 7_000_000,
             broker_cpu_ns: Some(500_000_000),
             resident_bytes: Some(8 << 20),
+            peak_bytes: Some(9 << 20),
             calls: None,
             generator_cpu_ns: 400_000_000,
             idle_share: 0.6,

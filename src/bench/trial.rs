@@ -172,15 +172,16 @@ impl Trial {
     ) -> Result<(), BenchError> {
         let name = &contestant.name;
         progress.tell(&format!("round {round} of {rounds}, {name}: {}", self.title));
-        let outcome = contestant.broker().and_then(|broker| Ok((broker.line(), contestant.workload.run(&broker)?)));
+        let outcome = contestant.broker().and_then(|broker| {
+            let line = broker.line();
+            if !self.settings.contains(&line) {
+                self.settings.push(line);
+            }
+            contestant.workload.run(&broker)
+        });
         progress.pass();
         match outcome {
-            Ok((line, report)) => {
-                if !self.settings.contains(&line) {
-                    self.settings.push(line);
-                }
-                self.entries[entry].rounds.push(Round { number: round, report });
-            }
+            Ok(report) => self.entries[entry].rounds.push(Round { number: round, report }),
             // A peer that fails is a result too, and begins anew; only usage and the machine end the trial.
             Err(error @ BenchError::Missing { .. }) => {
                 let skipped = format!("{name}: {error}");
@@ -380,7 +381,7 @@ mod tests {
             "hopeless".to_owned()
         }
         fn setup(&self) -> Setup {
-            Setup { split: false, reactors: 1 }
+            Setup { split: false, reactors: 1, queue_bytes_max: None }
         }
         fn objection(&self, target: Target) -> Option<&'static str> {
             (target == Target::Floor).then_some("it has no topics")

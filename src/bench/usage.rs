@@ -18,6 +18,8 @@ pub struct Usage {
     pub cpu_ns: u64,
     /// Memory it occupies.
     pub resident_bytes: u64,
+    /// The most that it has occupied so far.
+    pub peak_bytes: u64,
 }
 
 impl Usage {
@@ -25,14 +27,22 @@ impl Usage {
     pub fn of(process: u32) -> io::Result<Usage> {
         let directory = Path::new("/proc").join(process.to_string());
         let status = fs::read_to_string(directory.join("status")).map_err(|error| gone(process, &error))?;
-        Ok(Usage { cpu_ns: cpu_ns(&directory)?, resident_bytes: field(&status, "VmRSS:").unwrap_or(0) * 1_024 })
+        Ok(Usage {
+            cpu_ns: cpu_ns(&directory)?,
+            resident_bytes: field(&status, "VmRSS:").unwrap_or(0) * 1_024,
+            peak_bytes: field(&status, "VmHWM:").unwrap_or(0) * 1_024,
+        })
     }
 
     /// What was used since an earlier look; memory is that of the later one. A thread that has ended in between took
     /// its time with it, which may be more than the others used.
     #[must_use]
     pub fn since(&self, before: &Usage) -> Usage {
-        Usage { cpu_ns: self.cpu_ns.saturating_sub(before.cpu_ns), resident_bytes: self.resident_bytes }
+        Usage {
+            cpu_ns: self.cpu_ns.saturating_sub(before.cpu_ns),
+            resident_bytes: self.resident_bytes,
+            peak_bytes: self.peak_bytes,
+        }
     }
 
     /// Looks at this process.
@@ -89,9 +99,9 @@ mod tests {
 
     #[test]
     fn a_thread_that_ended_does_not_make_time_run_backwards() {
-        let before = Usage { cpu_ns: 9, resident_bytes: 1 };
-        let after = Usage { cpu_ns: 7, resident_bytes: 5 };
-        assert_eq!(after.since(&before), Usage { cpu_ns: 0, resident_bytes: 5 });
+        let before = Usage { cpu_ns: 9, resident_bytes: 1, peak_bytes: 1 };
+        let after = Usage { cpu_ns: 7, resident_bytes: 5, peak_bytes: 6 };
+        assert_eq!(after.since(&before), Usage { cpu_ns: 0, resident_bytes: 5, peak_bytes: 6 });
     }
 
     #[test]

@@ -129,6 +129,7 @@ impl Generator {
             read_bytes: now.totals.read_bytes - mark.totals.read_bytes,
             broker_cpu_ns: broker.map(|used| used.cpu_ns),
             resident_bytes: now.broker.map(|usage| usage.resident_bytes),
+            peak_bytes: now.broker.map(|usage| usage.peak_bytes),
             calls: None,
             generator_cpu_ns: own.cpu_ns,
             idle_share: polled_share.min(1.0 - running_share).max(0.0),

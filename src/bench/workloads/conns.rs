@@ -90,7 +90,7 @@ impl Workload for Conns {
     }
 
     fn setup(&self) -> Setup {
-        Setup { split: !self.one_topic, reactors: self.reactors }
+        Setup { split: !self.one_topic, reactors: self.reactors, queue_bytes_max: None }
     }
 
     fn objection(&self, target: Target) -> Option<&'static str> {

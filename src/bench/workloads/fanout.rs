@@ -70,7 +70,7 @@ impl Workload for Fanout {
     }
 
     fn setup(&self) -> Setup {
-        Setup { split: self.publishers > 1 || self.topics > 1, reactors: self.reactors }
+        Setup { split: self.publishers > 1 || self.topics > 1, reactors: self.reactors, queue_bytes_max: None }
     }
 
     fn objection(&self, target: Target) -> Option<&'static str> {

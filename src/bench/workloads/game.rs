@@ -42,7 +42,7 @@ impl Workload for Game {
     }
 
     fn setup(&self) -> Setup {
-        Setup { split: true, reactors: self.reactors }
+        Setup { split: true, reactors: self.reactors, queue_bytes_max: None }
     }
 
     fn objection(&self, target: Target) -> Option<&'static str> {

@@ -78,7 +78,7 @@ impl Workload for ManyTopics {
     }
 
     fn setup(&self) -> Setup {
-        Setup { split: true, reactors: self.reactors }
+        Setup { split: true, reactors: self.reactors, queue_bytes_max: None }
     }
 
     fn objection(&self, target: Target) -> Option<&'static str> {
