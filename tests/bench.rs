@@ -155,6 +155,7 @@ mod bench {
             &["fanout", "--subs", "2", "--topics", "3"][..],
             &["fanout", "--addr", "127.0.0.1:1"],
             &["fanout", "--target", "kafka"],
+            &["fanout", "--target", "fanwire", "--addr", "127.0.0.1:1", "--reactors", "2"],
             &["compare", "--only", "no such row"],
             &["game", "--rooms", "70000", "--players", "70000"],
             &["fanout", "--pubs", "4294967295"],

@@ -241,9 +241,9 @@ struct Run {
     /// Its process: for CPU time and memory
     #[arg(long, value_name = "PID", requires = "addr")]
     pid: Option<u32>,
-    /// Reactor threads of the Fanwire that is started
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
-    reactors: u32,
+    /// Reactor threads of the Fanwire that is started [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    reactors: Option<u32>,
     /// How long each run is measured
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     duration: Duration,
@@ -277,7 +277,7 @@ impl Bench {
                 compare(&plan, json.as_deref(), html.as_deref())
             }
             Verb::Latency { rate, subs, size, hgrm, run } => {
-                let (duration, reactors) = (run.duration, run.reactors);
+                let (duration, reactors) = (run.duration, run.reactors());
                 let trial = run.hold(&Latency { rate, subscribers: subs, payload_bytes: size, duration, reactors })?;
                 write_hgrm(&trial, hgrm.as_deref())
             }
@@ -295,37 +295,37 @@ impl Verb {
         match self {
             Verb::Fanout { pubs, subs, topics, rate, messages, run } => {
                 let Messages { size: payload_bytes, batch } = messages;
-                let (publishers, subscribers, duration, reactors) = (pubs, subs, run.duration, run.reactors);
+                let (publishers, subscribers, duration, reactors) = (pubs, subs, run.duration, run.reactors());
                 let workload =
                     Fanout { publishers, subscribers, topics, payload_bytes, batch, rate, duration, reactors };
                 (Box::new(workload), run)
             }
             Verb::Request { rate, in_flight, size, run } => {
-                let (duration, reactors) = (run.duration, run.reactors);
+                let (duration, reactors) = (run.duration, run.reactors());
                 (Box::new(Request { rate, in_flight, payload_bytes: size, duration, reactors }), run)
             }
             Verb::Conns { conns, ramp, one_topic, rate_per_conn, run } => {
                 let (connections, rate_per_connection) = (conns, rate_per_conn);
-                let (duration, reactors) = (run.duration, run.reactors);
+                let (duration, reactors) = (run.duration, run.reactors());
                 let workload = Conns { connections, ramp, one_topic, rate_per_connection, duration, reactors };
                 (Box::new(workload), run)
             }
             Verb::Storm { conns, run } => {
-                let (duration, reactors) = (run.duration, run.reactors);
+                let (duration, reactors) = (run.duration, run.reactors());
                 (Box::new(Storm { connections: conns, duration, reactors }), run)
             }
             Verb::Isolation { subs, stalled, messages, run } => {
                 let Messages { size: payload_bytes, batch } = messages;
-                let (subscribers, duration, reactors) = (subs, run.duration, run.reactors);
+                let (subscribers, duration, reactors) = (subs, run.duration, run.reactors());
                 (Box::new(Isolation { subscribers, stalled, payload_bytes, batch, duration, reactors }), run)
             }
             Verb::Topics { topics, conns, messages, run } => {
                 let Messages { size: payload_bytes, batch } = messages;
-                let (connections, duration, reactors) = (conns, run.duration, run.reactors);
+                let (connections, duration, reactors) = (conns, run.duration, run.reactors());
                 (Box::new(ManyTopics { topics, connections, payload_bytes, batch, duration, reactors }), run)
             }
             Verb::Game { rooms, players, hz, size, run } => {
-                let (duration, reactors) = (run.duration, run.reactors);
+                let (duration, reactors) = (run.duration, run.reactors());
                 (Box::new(Game { rooms, players, hz, payload_bytes: size, duration, reactors }), run)
             }
             Verb::Latency { .. }
@@ -363,7 +363,15 @@ impl Run {
         Ok(trial)
     }
 
+    fn reactors(&self) -> u32 {
+        self.reactors.unwrap_or(1)
+    }
+
     fn field(&self) -> Result<Field, BenchError> {
+        if self.addr.is_some() && self.reactors.is_some() {
+            let message = "--reactors is for a Fanwire that the bench starts: start the one at --addr with it instead";
+            return Err(BenchError::Usage(message.to_owned()));
+        }
         match (&*self.target.0, self.addr) {
             (targets, None) => Ok(Field::Own(targets.to_vec())),
             ([target], Some(address)) => Ok(Field::Attached { target: *target, address, process: self.pid }),
