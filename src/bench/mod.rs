@@ -16,7 +16,7 @@
 //! | [`relay`] | the floor: the least a broker could do |
 //! | [`brokers`], [`machine`], [`doctor`] | processes and their settings; the machine, and what to mend on it |
 //! | [`workloads`], [`report`], [`trial`], [`spread`], [`progress`] | what is done, what came of it, in turns |
-//! | [`compare`], [`table`], [`plot`], [`page`] | many trials, for people |
+//! | [`compare`], `rows`, [`verdicts`], [`table`], [`plot`], [`page`] | many trials and what they must show, for people |
 //!
 //! The primary score is the broker's processor time for one delivery: clients share a machine's cores with it, and a
 //! rate alone would praise whoever burns more of them. The broker knows nothing of this module.
@@ -39,6 +39,7 @@ pub mod plot;
 pub mod progress;
 pub mod relay;
 pub mod report;
+mod rows;
 pub mod scenario;
 mod schedule;
 mod sender;
@@ -49,5 +50,6 @@ pub mod table;
 mod targets;
 pub mod trial;
 pub mod usage;
+pub mod verdicts;
 pub mod window;
 pub mod workloads;

@@ -4,9 +4,9 @@ use super::adapter::Target;
 use super::compare::{Comparison, Kind, Row};
 use super::histogram::microseconds;
 use super::plot::{Axis, Curve, Dot, curves, dots, escaped, rarity};
-use super::spread::Spread;
 use super::table::figure;
 use super::trial::Round;
+use super::verdicts;
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--paper:#fcfcfa;--ink:#1d2126;--quiet:#666e78;--grid:#e2e4e0;--card:#fff;\
@@ -60,11 +60,12 @@ fn head(comparison: &Comparison) -> String {
          <p>The score is the broker's CPU time (user and system) for one delivery. The floor is a bare epoll relay \
          that only reads and writes: what the kernel itself costs. Multiples are of the floor, taken round by round.\
          </p>\n\
-         <div class=\"scroll\">{}</div>\n<h3>How each was started</h3>\n<ul>{settings}</ul>\n",
+         <div class=\"scroll\">{}</div>\n{}<h3>How each was started</h3>\n<ul>{settings}</ul>\n",
         escaped(&comparison.machine.line()),
         escaped(&comparison.date),
         comparison.rounds,
         comparison.summary().html(),
+        verdicts::html(&comparison.verdicts()),
     )
 }
 
@@ -82,6 +83,10 @@ fn section(row: &Row) -> String {
             html.push_str(&batches(row));
         }
         Kind::Latency => html.push_str(&latency_plot(row)),
+        Kind::Score(title) => html.push_str(&plot_of(row, row.trial.score_name(), title)),
+        Kind::Variants => {
+            html.push_str(&plot_of(row, "ns/delivery", "broker CPU for one delivery, nanoseconds: less is better"));
+        }
         Kind::Memory => {
             html.push_str(&memory_plot(row));
             html.push_str(&plot_of(row, "accept us/conn", ACCEPTING));
@@ -105,19 +110,19 @@ fn batches(row: &Row) -> String {
 }
 
 fn plot_of(row: &Row, name: &str, title: &'static str) -> String {
-    let spreads = row.trial.entries.iter().filter_map(|entry| Some((entry.target, entry.spread(name)?)));
-    let spreads: Vec<_> = spreads.filter(|(_, spread)| spread.median > 0.0).collect();
-    let dot = |(target, spread): &(Target, Spread)| {
-        let multiple = row.trial.ratio_of(target.name(), name).filter(|_| *target != Target::Floor);
+    let drawn = row.trial.entries.iter().filter_map(|entry| {
+        let spread = entry.spread(name).filter(|spread| spread.median > 0.0)?;
+        let multiple = row.trial.ratio_of(&entry.name, name).filter(|_| entry.name != row.trial.base);
         let multiple = multiple.map(|multiple| format!("  ({}x)", figure(multiple.median))).unwrap_or_default();
-        Dot {
-            name: target.name(),
+        Some(Dot {
+            name: &entry.name,
+            class: entry.target.name(),
             value: spread.median,
             range: (spread.min, spread.max),
             note: format!("{}{multiple}", figure(spread.median)),
-        }
-    };
-    dots(&spreads.iter().map(dot).collect::<Vec<_>>(), title)
+        })
+    });
+    dots(&drawn.collect::<Vec<_>>(), title)
 }
 
 /// The percentiles of each target's middle round, by its median.
@@ -164,7 +169,8 @@ mod tests {
         for foreign in ["<script", "http:", "https:", "src=", "@import", "NaN", "<angles>"] {
             assert!(!html.contains(foreign), "{foreign} in {html}");
         }
-        assert_eq!(html.matches("<section>").count(), 4);
+        assert_eq!(html.matches("<section>").count(), 5);
+        assert!(html.contains(">2 reactors</text>") && html.contains("What Fanwire must be"));
         assert_eq!(html.matches("<svg").count(), html.matches("</svg>").count());
         assert!(html.contains("prefers-color-scheme:dark"));
     }

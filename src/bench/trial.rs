@@ -217,11 +217,16 @@ impl Trial {
 
     /// What a figure is as a multiple of the base's: taken in each round that both have been through.
     pub fn ratio_of(&self, name: &str, figure: &str) -> Option<Spread> {
-        let (entry, base) = (self.entry(name)?, self.entry(&self.base)?);
-        let paired = entry.rounds.iter().filter_map(|round| {
-            let beside = base.rounds.iter().find(|other| other.number == round.number)?;
-            Some(round.report.figure(figure)? / beside.report.figure(figure)?)
-        });
+        self.multiple(name, &self.base, figure)
+    }
+
+    /// The same, as a multiple of somebody else's.
+    pub fn multiple(&self, name: &str, other: &str, figure: &str) -> Option<Spread> {
+        let (entry, other) = (self.entry(name)?, self.entry(other)?);
+        let paired = entry
+            .rounds
+            .iter()
+            .filter_map(|round| Some(round.report.figure(figure)? / other.round(round.number)?.figure(figure)?));
         Spread::of(paired)
     }
 
@@ -296,6 +301,11 @@ impl Entry {
         Entry { name: contestant.name.clone(), target: contestant.place.target(), rounds: Vec::new() }
     }
 
+    /// The outcome of a round, if it came to one.
+    pub fn round(&self, number: u32) -> Option<&Report> {
+        self.rounds.iter().find(|round| round.number == number).map(|round| &round.report)
+    }
+
     /// The score over all rounds.
     pub fn score(&self) -> Option<Spread> {
         Spread::of(self.rounds.iter().map(|round| round.report.score()))
@@ -311,6 +321,15 @@ impl Entry {
 pub(super) mod samples {
     use super::*;
     use crate::bench::histogram::Latencies;
+
+    /// A trial of Fanwire against itself, with these scores a variant; the first is the base.
+    pub(crate) fn variants(scores: &[(&str, &[f64])]) -> Trial {
+        let scores_only: Vec<_> = scores.iter().map(|(_, scores)| (Target::Fanwire, *scores)).collect();
+        let mut trial = trial(&scores_only);
+        trial.base = scores[0].0.to_owned();
+        trial.entries.iter_mut().zip(scores).for_each(|(entry, (name, _))| entry.name = (*name).to_owned());
+        trial
+    }
 
     /// A trial with these scores a target; no number is a round that failed.
     pub(crate) fn trial(scores: &[(Target, &[f64])]) -> Trial {

@@ -66,6 +66,9 @@ enum Verb {
         #[arg(long, value_name = "K", default_value_t = 1)]
         #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         topics: u32,
+        /// Connections beside them that do nothing
+        #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=5_000_000))]
+        idle: u32,
         /// Messages a second in all, open loop [default: at saturation]
         #[arg(long, value_name = "R", value_parser = parse_rate)]
         rate: Option<f64>,
@@ -293,11 +296,11 @@ impl Verb {
     /// The verbs that are one workload and nothing else.
     fn workload(self) -> (Box<dyn Workload>, Run) {
         match self {
-            Verb::Fanout { pubs, subs, topics, rate, messages, run } => {
+            Verb::Fanout { pubs, subs, topics, idle, rate, messages, run } => {
                 let Messages { size: payload_bytes, batch } = messages;
                 let (publishers, subscribers, duration, reactors) = (pubs, subs, run.duration, run.reactors());
                 let workload =
-                    Fanout { publishers, subscribers, topics, payload_bytes, batch, rate, duration, reactors };
+                    Fanout { publishers, subscribers, topics, idle, payload_bytes, batch, rate, duration, reactors };
                 (Box::new(workload), run)
             }
             Verb::Request { rate, in_flight, size, run } => {

@@ -21,6 +21,8 @@ pub struct Fanout {
     pub subscribers: u32,
     /// Topics.
     pub topics: u32,
+    /// Connections beside them that do nothing.
+    pub idle: u32,
     /// Bytes of a payload.
     pub payload_bytes: usize,
     /// Messages of one write of a publisher.
@@ -48,7 +50,8 @@ impl Fanout {
         let subscribers = (0..self.subscribers).map(|number| Member::hearing(number % self.topics));
         let order = if self.topics == 1 { Order::Fixed(0) } else { Order::Cycle };
         let publishers = (0..self.publishers).map(|number| Member::publishing(number, order.clone()));
-        let members = subscribers.chain(publishers).collect();
+        let idle = (0..self.idle).map(|_| Member::idle());
+        let members = subscribers.chain(publishers).chain(idle).collect();
         let scenario = scenario(broker, topics(broker.target, self.topics), self.payload_bytes, members);
         Scenario { publishers_a_topic: self.publishers, ..scenario }
     }
@@ -62,8 +65,9 @@ impl Workload for Fanout {
             None => format!("at saturation, at most {window} messages ahead of the slowest subscriber"),
             Some(rate) => format!("at {rate:.0} messages a second, open loop"),
         };
+        let idle = if self.idle > 0 { format!(", beside {} idle connections", self.idle) } else { String::new() };
         format!(
-            "{publishers} -> {subscribers} over {}, {payload_bytes} bytes, {} a write, {drive}",
+            "{publishers} -> {subscribers} over {}, {payload_bytes} bytes, {} a write, {drive}{idle}",
             counted(*topics, "topic"),
             counted(*batch, "message"),
         )
@@ -83,7 +87,7 @@ impl Workload for Fanout {
             return Err(BenchError::Usage("there are more topics than subscribers: some would have nobody".to_owned()));
         }
         let mut generator = Generator::new(self.scenario(broker))?;
-        generator.gather(0..(self.subscribers + self.publishers) as usize)?;
+        generator.gather(0..(self.subscribers + self.publishers + self.idle) as usize)?;
         let measured = generator.run_counted(&self.load())?;
         let (p50, p99) = match self.rate {
             // At saturation the window decides when a message leaves: its latency is the queue's length in time.
