@@ -150,6 +150,17 @@ mod bench {
     }
 
     #[test]
+    fn prices_are_measured_and_a_page_computes_with_them() {
+        let file = temporary("scaling.html");
+        let page = file.to_str().expect("text");
+        let outcome = json(&["scaling", "--rounds", "1", "--duration", "100ms", "--html", page]);
+        assert!(outcome["prices_ns"]["write"].as_f64() > Some(0.0), "{outcome:#}");
+        assert_eq!(outcome["traffic"][0]["loads"][3]["cores"], 64);
+        let html = std::fs::read_to_string(&file).expect("the page is written");
+        assert!(html.contains("<input id=\"cores\"") && html.contains("<script>"), "{html}");
+    }
+
+    #[test]
     fn wrong_usage_is_told_as_such() {
         for wrong in [
             &["fanout", "--subs", "2", "--topics", "3"][..],

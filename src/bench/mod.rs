@@ -17,12 +17,14 @@
 //! | [`brokers`], [`machine`], [`doctor`] | processes and their settings; the machine, and what to mend on it |
 //! | [`workloads`], [`report`], [`trial`], [`spread`], [`progress`] | what is done, what came of it, in turns |
 //! | [`compare`], `rows`, [`verdicts`], [`table`], [`plot`], [`page`] | many trials and what they must show, for people |
+//! | [`scaling`], [`model`], [`calculator`] | prices of this machine, and what more cores would carry |
 //!
 //! The primary score is the broker's processor time for one delivery: clients share a machine's cores with it, and a
 //! rate alone would praise whoever burns more of them. The broker knows nothing of this module.
 
 pub mod adapter;
 pub mod brokers;
+pub mod calculator;
 pub mod calls;
 pub mod compare;
 pub mod doctor;
@@ -34,12 +36,14 @@ mod link;
 mod listener;
 pub mod machine;
 pub mod measured;
+pub mod model;
 pub mod page;
 pub mod plot;
 pub mod progress;
 pub mod relay;
 pub mod report;
 mod rows;
+pub mod scaling;
 pub mod scenario;
 mod schedule;
 mod sender;

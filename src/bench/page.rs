@@ -31,18 +31,19 @@ const ACCEPTING: &str = "broker CPU to accept, greet and subscribe, microseconds
 
 /// The page.
 pub fn page(comparison: &Comparison) -> String {
-    let mut html = format!(
+    let mut body = head(comparison);
+    comparison.rows.iter().for_each(|row| body.push_str(&section(row)));
+    document("fanwire bench", "", &body)
+}
+
+/// A page of its own: with this title, style beside the common one, and body.
+pub(super) fn document(title: &str, style: &str, body: &str) -> String {
+    format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <title>fanwire bench</title>\n<style>{STYLE}{}</style></head><body><main>\n",
+         <title>{title}</title>\n<style>{STYLE}{}{style}</style></head><body><main>\n{body}</main></body></html>\n",
         colours()
-    );
-    html.push_str(&head(comparison));
-    for row in &comparison.rows {
-        html.push_str(&section(row));
-    }
-    html.push_str("</main></body></html>\n");
-    html
+    )
 }
 
 fn colours() -> String {

@@ -20,7 +20,7 @@ use crate::bench::workloads::latency::Latency;
 use crate::bench::workloads::request::Request;
 use crate::bench::workloads::storm::Storm;
 use crate::bench::workloads::topics::ManyTopics;
-use crate::bench::{brokers, doctor, relay};
+use crate::bench::{brokers, calculator, doctor, relay, scaling};
 use clap::Subcommand;
 use serde_json::Value;
 use std::ffi::OsString;
@@ -38,6 +38,7 @@ Examples:
   fanwire bench fanout --subs 100 --target nats --addr 127.0.0.1:4222 --pid $(pidof nats-server)
   fanwire bench latency --rate 20000 --hgrm latency.hgrm
   fanwire bench compare --json numbers.json --html numbers.html
+  fanwire bench scaling --html scaling.html
 
 Without --addr the bench starts the brokers itself, on free ports of loopback with settings that it prints, and ends
 them afterwards. The score is the broker's CPU time (user and system) for one delivery, as a multiple of the floor:
@@ -196,10 +197,25 @@ enum Verb {
         /// Brokers, split by commas, or all
         #[arg(long, value_name = "TARGETS", default_value = "all", value_parser = parse_targets)]
         target: Targets,
-        /// Write everything for machines
+        /// Write everything for machines; - is standard output, in place of the tables
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
         /// Write one page for people
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+    },
+    /// Scaling on paper: what a message, a write and a hop cost here, and what more cores would carry
+    Scaling {
+        /// Rounds, in turns, rotated
+        #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+        rounds: u32,
+        /// How long each run is measured
+        #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
+        duration: Duration,
+        /// Write everything for machines; - is standard output, in place of the tables
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+        /// Write one page with fields to change
         #[arg(long, value_name = "FILE")]
         html: Option<PathBuf>,
     },
@@ -279,6 +295,11 @@ impl Bench {
                 let plan = compare::Plan { rounds, duration, only, targets: target.0 };
                 compare(&plan, json.as_deref(), html.as_deref())
             }
+            Verb::Scaling { rounds, duration, json, html } => {
+                let scaling = shown(|show| scaling::measure(rounds, duration, show))?;
+                let page = || calculator::page(&scaling);
+                put_out(|| scaling.print(), || scaling.json(), page, json.as_deref(), html.as_deref())
+            }
             Verb::Latency { rate, subs, size, hgrm, run } => {
                 let (duration, reactors) = (run.duration, run.reactors());
                 let trial = run.hold(&Latency { rate, subscribers: subs, payload_bytes: size, duration, reactors })?;
@@ -333,6 +354,7 @@ impl Verb {
             }
             Verb::Latency { .. }
             | Verb::Compare { .. }
+            | Verb::Scaling { .. }
             | Verb::Doctor
             | Verb::Leash { .. }
             | Verb::FloorRelay { .. } => {
@@ -385,14 +407,25 @@ impl Run {
 
 fn compare(plan: &compare::Plan, json: Option<&Path>, html: Option<&Path>) -> Result<(), Failure> {
     let comparison: Comparison = shown(|show| compare::compare(plan, show))?;
+    put_out(|| comparison.print(), || comparison.json(), || page(&comparison), json, html)
+}
+
+/// Text for people, unless standard output is for machines, and the files that were asked for.
+fn put_out(
+    text: impl Fn() -> String,
+    value: impl Fn() -> Value,
+    page: impl Fn() -> String,
+    json: Option<&Path>,
+    html: Option<&Path>,
+) -> Result<(), Failure> {
     if json != Some(Path::new("-")) {
-        print(&comparison.print())?;
+        print(&text())?;
     }
     if let Some(file) = json {
-        write_json(file, &comparison.json())?;
+        write_json(file, &value())?;
     }
     if let Some(file) = html {
-        write(file, &page(&comparison))?;
+        write(file, &page())?;
     }
     Ok(())
 }
