@@ -5,7 +5,7 @@ use super::plot::escaped;
 use super::scaling::{FORMULA, Scaling};
 
 const STYLE: &str = "\
-form{display:grid;grid-template-columns:repeat(auto-fit,minmax(220px,1fr));gap:10px 18px;margin:10px 0}\
+form{display:grid;grid-template-columns:repeat(auto-fit,minmax(220px,1fr));gap:10px 18px;margin:10px 0;align-items:end}\
 label{font-size:13px;color:var(--quiet);display:block}\
 input{font:inherit;width:100%;box-sizing:border-box;padding:5px 8px;border:1px solid var(--grid);border-radius:6px;\
 background:var(--paper);color:var(--ink)}\
@@ -52,7 +52,8 @@ function show() {
   say('deliveries', grouped(load.messages * field('subscribers')));
   say('topic', grouped(load.topic));
   say('least', least === null ? 'more than 64' : String(least));
-  say('cost', grouped(load.total) + ' ns, ' + load.hops.toFixed(1) + ' hops');
+  say('cost', grouped(load.total) + ' ns');
+  say('hops', load.hops.toFixed(1));
   say('used', Math.round(rate / load.messages * 100) + ' %');
   const bar = document.getElementById('bar');
   bar.replaceChildren();
@@ -64,7 +65,7 @@ function show() {
     piece.title = piece.textContent;
     piece.style.width = share * 100 + '%';
     piece.style.background = 'var(' + colours[name] + ')';
-    if (share < 0.02) piece.style.padding = 0;
+    if (share < 0.08) { piece.textContent = ''; piece.style.padding = 0; }
     bar.append(piece);
     if (share > most[1]) most = [name, share];
   }
@@ -82,7 +83,7 @@ pub fn page(scaling: &Scaling) -> String {
         ("cores", "cores that run a reactor (1 to 64)", 16.0, "1"),
         ("subscribers", "subscribers of a message", 100.0, "1"),
         ("batch", "messages in one write to a subscriber", 1.0, "1"),
-        ("rate", "messages a second that are wanted", 100_000.0, "1000"),
+        ("rate", "messages a second that are wanted", 10_000.0, "1000"),
     ];
     let costs: [Field; 4] = [
         ("message", "a message, ns", prices.message_ns, "any"),
@@ -97,7 +98,8 @@ pub fn page(scaling: &Scaling) -> String {
          would carry is computed from that, and nothing more.</p>\n\
          <section><h2>Your traffic</h2><form>{}{remote}</form><h3>What things cost, as measured</h3><form>{}</form>\n\
          <div class=\"outcome\">{}</div><div class=\"bar\" id=\"bar\"></div><p id=\"stop\"></p></section>\n\
-         <section><h2>Deliveries a second</h2><div class=\"scroll\">{}</div></section>\n\
+         <section><h2>Deliveries a second</h2><p>Of one topic: messages a second.</p>\
+         <div class=\"scroll\">{}</div></section>\n\
          <section><h2>What was measured</h2><div class=\"scroll\">{}</div></section>\n\
          <section><h2>The model</h2><pre>{}</pre></section>\n<script>\n{SCRIPT}</script>\n",
         escaped(&scaling.machine.line()),
@@ -130,6 +132,7 @@ fn outcomes() -> String {
         ("deliveries", "deliveries a second, all cores"),
         ("topic", "messages a second of one topic"),
         ("cost", "CPU for one message"),
+        ("hops", "other cores that a message goes to"),
         ("used", "of these cores, for what is wanted"),
         ("least", "cores for what is wanted"),
     ];

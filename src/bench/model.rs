@@ -17,6 +17,8 @@
 //! at, interest that many wildcards make coarse, load that is not spread evenly. Left out to its disfavour: batches
 //! grow with the load, so that a write carries more where it counts.
 
+use super::spread::Spread;
+
 /// What things cost on one machine, in nanoseconds of CPU.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Prices {
@@ -48,12 +50,10 @@ pub struct Observations {
     pub many: Seen,
     /// The same, so slow that each message has a write of its own.
     pub slow: Seen,
-    /// One subscriber on another reactor than the publisher, saturated.
-    pub one_across: Seen,
-    /// `subscribers` on two reactors, saturated.
-    pub many_across: Seen,
     /// How many they are.
     pub subscribers: f64,
+    /// What a hop cost, in nanoseconds, by each way to measure it.
+    pub hops_ns: [f64; 3],
 }
 
 /// A kind of traffic.
@@ -83,16 +83,15 @@ pub struct Load {
 impl Prices {
     /// Solves the equations. Noise may make a price less than nothing: that counts as nothing.
     pub fn of(seen: &Observations) -> Prices {
-        let Observations { one, many, slow, one_across, many_across, subscribers } = *seen;
+        let Observations { one, many, slow, subscribers, hops_ns } = *seen;
         let writes = |seen: Seen| 1.0 / seen.messages_per_write;
         let write_ns = ((slow.delivery_ns - many.delivery_ns) / (writes(slow) - writes(many))).max(0.0);
         let without = |seen: Seen| seen.delivery_ns - write_ns * writes(seen);
         let message_ns = (without(one) - without(many)) * subscribers / (subscribers - 1.0);
         let message_ns = message_ns.max(0.0);
         let delivery_ns = (without(many) - message_ns / subscribers).max(0.0);
-        let alone_ns = one_across.delivery_ns - one.delivery_ns;
-        let shared_ns = (many_across.delivery_ns - many.delivery_ns) * subscribers;
-        Prices { message_ns, delivery_ns, write_ns, hop_ns: alone_ns.max(shared_ns).max(0.0) }
+        let hop_ns = Spread::of(hops_ns).map_or(0.0, |spread| spread.median.max(0.0));
+        Prices { message_ns, delivery_ns, write_ns, hop_ns }
     }
 
     /// What so many cores carry, a reactor on each.
@@ -148,24 +147,25 @@ mod tests {
     }
 
     /// What a machine with these prices would show.
-    fn seen(subscribers: f64, messages_per_write: f64, hops: f64) -> Seen {
-        let shared_ns = (PRICES.message_ns + hops * PRICES.hop_ns) / subscribers;
+    fn seen(subscribers: f64, messages_per_write: f64) -> Seen {
+        let shared_ns = PRICES.message_ns / subscribers;
         Seen { delivery_ns: shared_ns + PRICES.delivery_ns + PRICES.write_ns / messages_per_write, messages_per_write }
     }
 
     #[test]
     fn prices_are_found_in_what_they_make() {
         let seen = Observations {
-            one: seen(1.0, 200.0, 0.0),
-            many: seen(100.0, 500.0, 0.0),
-            slow: seen(100.0, 1.0, 0.0),
-            one_across: seen(1.0, 200.0, 1.0),
-            many_across: seen(100.0, 500.0, 1.0),
+            one: seen(1.0, 200.0),
+            many: seen(100.0, 500.0),
+            slow: seen(100.0, 1.0),
             subscribers: 100.0,
+            hops_ns: [50.0, -20.0, 60.0],
         };
         let found = Prices::of(&seen);
         assert!(near(found.message_ns, 100.0) && near(found.delivery_ns, 10.0), "{found:?}");
-        assert!(near(found.write_ns, 1_000.0) && (found.hop_ns - 50.0).abs() < 1e-6, "{found:?}");
+        assert!(near(found.write_ns, 1_000.0) && found.hop_ns == 50.0, "{found:?}");
+        let backwards = Observations { hops_ns: [-5.0; 3], ..seen };
+        assert_eq!(Prices::of(&backwards).hop_ns, 0.0);
     }
 
     #[test]

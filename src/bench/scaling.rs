@@ -26,6 +26,8 @@ const ONE: &str = "1 -> 1";
 const ONE_ACROSS: &str = "1 -> 1, 2 reactors";
 const MANY_ACROSS: &str = "1 -> 100, 2 reactors";
 const MANY_WIDER: &str = "1 -> 100, 4 reactors";
+/// The ways to measure a hop.
+const HOPS: [&str; 3] = ["1 -> 1, to the other of 2 reactors", "1 -> 100 on 2 reactors", "1 -> 100 on 4 reactors"];
 
 /// What was measured, and what it comes to.
 #[derive(Debug)]
@@ -39,7 +41,7 @@ pub struct Scaling {
     /// What they come to.
     pub prices: Prices,
     /// What a hop costs, measured in three ways: name and nanoseconds.
-    pub hops: [(&'static str, f64); 3],
+    pub hops: Vec<(&'static str, f64)>,
 }
 
 /// The kinds of traffic of the table.
@@ -70,7 +72,7 @@ pub fn measure(rounds: u32, duration: Duration, show: &mut dyn FnMut(&str)) -> R
         machine: Machine::here(),
         date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         prices: Prices::of(&observed),
-        hops: hops(&trial, &observed),
+        hops: HOPS.into_iter().zip(observed.hops_ns).collect(),
         trial,
     })
 }
@@ -104,25 +106,20 @@ fn observed(trial: &Trial) -> Option<Observations> {
         let batch = entry.spread("msgs/write").or_else(|| entry.spread("msgs/read"))?;
         Some(Seen { delivery_ns: entry.spread("ns/delivery")?.median, messages_per_write: batch.median })
     };
+    // What a message costs more, all its deliveries together.
+    let more = |name| Some((seen(name)?.delivery_ns - seen(MANY)?.delivery_ns) * f64::from(SUBSCRIBERS));
     Some(Observations {
         one: seen(ONE)?,
         many: seen(MANY)?,
         slow: seen(SLOW)?,
-        one_across: seen(ONE_ACROSS)?,
-        many_across: seen(MANY_ACROSS)?,
         subscribers: f64::from(SUBSCRIBERS),
+        hops_ns: [
+            seen(ONE_ACROSS)?.delivery_ns - seen(ONE)?.delivery_ns,
+            more(MANY_ACROSS)?,
+            // To three others.
+            more(MANY_WIDER)? / 3.0,
+        ],
     })
-}
-
-fn hops(trial: &Trial, observed: &Observations) -> [(&'static str, f64); 3] {
-    let wider = trial.entry(MANY_WIDER).and_then(|entry| entry.spread("ns/delivery"));
-    let wider = wider.map_or(f64::NAN, |spread| spread.median);
-    let many_ns = |delivery_ns: f64, hops: f64| (delivery_ns - observed.many.delivery_ns) * observed.subscribers / hops;
-    [
-        ("1 -> 1, to the other of 2 reactors", observed.one_across.delivery_ns - observed.one.delivery_ns),
-        ("1 -> 100 on 2 reactors", many_ns(observed.many_across.delivery_ns, 1.0)),
-        ("1 -> 100 on 4 reactors", many_ns(wider, 3.0)),
-    ]
 }
 
 impl Scaling {
@@ -130,7 +127,10 @@ impl Scaling {
     pub fn print(&self) -> String {
         let mut text = format!("{}\n{}\n\n{}\n", self.date, self.machine.line(), self.trial.print());
         text.push_str(&self.price_table().print());
-        text.push_str(&format!("\ndeliveries a second on so many cores, a reactor on each\n{}", self.table().print()));
+        text.push_str(&format!(
+            "\ndeliveries a second on so many cores, a reactor on each; of one topic, messages a second\n{}",
+            self.table().print()
+        ));
         text.push_str(&format!("\n{FORMULA}\n"));
         text
     }
@@ -143,8 +143,8 @@ impl Scaling {
         push("a message: read, decode, route, render", message_ns);
         push("a delivery, without its write", delivery_ns);
         push("a write to a subscriber", write_ns);
-        push("a message's hop to one more reactor (the dearer of the first two)", hop_ns);
-        self.hops.iter().for_each(|(name, price)| push(&format!("  {name}"), *price));
+        push("a message's hop to one more reactor: the middle of three", hop_ns);
+        self.hops.iter().for_each(|(name, price)| push(&format!("hop, {name}"), *price));
         table
     }
 
@@ -153,7 +153,7 @@ impl Scaling {
         let heads = CORES.map(|cores| if cores == 1 { "1 core".to_owned() } else { format!("{cores} cores") });
         let mut head = vec!["traffic"];
         head.extend(heads.iter().map(String::as_str));
-        head.extend(["of 64 x 1", "most of it", "one topic on 64, messages/s"]);
+        head.extend(["of 64 x 1", "most of it", "one topic on 64"]);
         let mut table = Table::new(&head);
         for (name, shape) in shapes() {
             let loads = CORES.map(|cores| self.prices.carried(&shape, cores));
@@ -225,7 +225,7 @@ pub(super) mod samples {
             (MANY_WIDER, &[26.0]),
         ]);
         let prices = Prices { message_ns: 100.0, delivery_ns: 10.0, write_ns: 1_000.0, hop_ns: 50.0 };
-        let hops = [("one", 50.0), ("two", 40.0), ("three", f64::NAN)];
+        let hops = vec![("one", 50.0), ("two", 40.0), ("three", f64::NAN)];
         Scaling { machine: Machine::here(), date: "2026-01-01T00:00:00Z".to_owned(), trial, prices, hops }
     }
 }
