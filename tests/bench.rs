@@ -52,7 +52,7 @@ mod bench {
             assert_flawless(run);
             assert!(run["ns_per_delivery"].as_f64() > Some(0.0), "{run:#}");
         }
-        assert!(outcome["targets"][1]["ratio_to_floor"].as_f64() > Some(0.0), "{outcome:#}");
+        assert!(outcome["targets"][1]["ratio_to_base"]["median"].as_f64() > Some(0.0), "{outcome:#}");
         assert!(outcome["machine"]["kernel"].is_string() && outcome["settings"].as_array().is_some());
     }
 
@@ -72,8 +72,21 @@ mod bench {
         for run in runs(&outcome) {
             assert_flawless(run);
             assert_eq!(run["rate_asked"], 2_000.0);
-            // What was still under way when the measurement ended counts among the latencies alone.
-            assert!(run["latency_us"]["count"].as_u64() >= run["deliveries"].as_u64(), "{run:#}");
+            // Each message that was due while it was measured counts, whenever it was sent and heard.
+            let due = run["due_while_measured"].as_u64().expect("a number");
+            assert_eq!(run["latency_us"]["count"].as_u64(), Some(2 * due), "{run:#}");
+            assert!(due.abs_diff(400) <= 1, "{run:#}");
+        }
+    }
+
+    #[test]
+    fn what_a_window_holds_back_is_measured_from_when_it_was_due() {
+        let outcome = json(&["request", "--rate", "20000", "--in-flight", "1", "--duration", "100ms"]);
+        for run in runs(&outcome) {
+            assert_flawless(run);
+            let due = run["due_while_measured"].as_u64().expect("a number");
+            assert_eq!((run["latency_us"]["count"].as_u64(), run["unsent"].as_u64()), (Some(due), Some(0)), "{run:#}");
+            assert!(due.abs_diff(2_000) <= 1, "{run:#}");
         }
     }
 
@@ -137,11 +150,23 @@ mod bench {
     }
 
     #[test]
+    fn prices_are_measured_and_a_page_computes_with_them() {
+        let file = temporary("scaling.html");
+        let page = file.to_str().expect("text");
+        let outcome = json(&["scaling", "--rounds", "1", "--duration", "100ms", "--html", page]);
+        assert!(outcome["prices_ns"]["write"].as_f64() > Some(0.0), "{outcome:#}");
+        assert_eq!(outcome["traffic"][0]["loads"][3]["cores"], 64);
+        let html = std::fs::read_to_string(&file).expect("the page is written");
+        assert!(html.contains("<input id=\"cores\"") && html.contains("<script>"), "{html}");
+    }
+
+    #[test]
     fn wrong_usage_is_told_as_such() {
         for wrong in [
             &["fanout", "--subs", "2", "--topics", "3"][..],
             &["fanout", "--addr", "127.0.0.1:1"],
             &["fanout", "--target", "kafka"],
+            &["fanout", "--target", "fanwire", "--addr", "127.0.0.1:1", "--reactors", "2"],
             &["compare", "--only", "no such row"],
             &["game", "--rooms", "70000", "--players", "70000"],
             &["fanout", "--pubs", "4294967295"],

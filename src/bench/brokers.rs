@@ -1,6 +1,7 @@
 //! The brokers of a comparison: each a child process on a free port of loopback, with settings that are printed, one
-//! core's worth of threads, no persistence and no limit that a run would touch. They end with this process, and the
-//! directory of their settings is gone once they have read them: this process may be interrupted at any time.
+//! core's worth of threads, no persistence and no limit that a run would touch, but where limits are what is measured:
+//! there all have the same. They end with this process, and the directory of their settings is gone once they have read
+//! them: this process may be interrupted at any time.
 
 use super::adapter::Target;
 use super::error::BenchError;
@@ -9,7 +10,7 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -21,24 +22,22 @@ use std::time::{Duration, Instant};
 const START_PATIENCE: Duration = Duration::from_secs(15);
 /// Between two attempts.
 const START_STEP: Duration = Duration::from_millis(20);
+/// How often a port may be taken by somebody else between its choice and the start.
+const PORT_ATTEMPTS: u32 = 5;
+/// The state of a listening socket in `/proc/PID/net/tcp`.
+const LISTENING: &str = "0A";
 /// Where Debian puts servers, which is not on everybody's PATH.
 const SERVER_DIRECTORIES: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/sbin"];
 
 /// Fanwire: reactors as asked, everything else as it comes, but for the log.
 const FANWIRE_SETTINGS: &str = "[log]\nlevel = \"error\"\n";
-const NATS_SETTINGS: &str = "max_connections: 1000000\nmax_pending: 268435456\nmax_subscriptions: 0\n\
-    ping_interval: \"1h\"\nwrite_deadline: \"60s\"\n";
-const REDIS_SETTINGS: [&str; 7] = [
-    "--save \"\"",
-    "--appendonly no",
-    "--maxclients 1000000",
-    "--client-output-buffer-limit pubsub 0 0 0",
-    "--tcp-backlog 4096",
-    "--timeout 0",
-    "--daemonize no",
-];
+const NATS_SETTINGS: &str =
+    "max_connections: 1000000\nmax_subscriptions: 0\nping_interval: \"1h\"\nwrite_deadline: \"60s\"\n";
+const NATS_QUEUE_BYTES_MAX: u64 = 256 << 20;
+const REDIS_SETTINGS: [&str; 6] =
+    ["--save \"\"", "--appendonly no", "--maxclients 1000000", "--tcp-backlog 4096", "--timeout 0", "--daemonize no"];
 /// `user root` has an effect for root alone: a change of user would cut the leash.
-const MOSQUITTO_SETTINGS: &str = "user root\nallow_anonymous true\npersistence false\nmax_queued_messages 0\n\
+const MOSQUITTO_SETTINGS: &str = "user root\nallow_anonymous true\npersistence false\n\
     max_connections -1\nset_tcp_nodelay true\nlog_type none\n";
 
 /// A broker that listens.
@@ -65,6 +64,8 @@ pub struct Setup {
     pub split: bool,
     /// Fanwire's reactors.
     pub reactors: u32,
+    /// What may wait for one connection at the most, in bytes; `None`: as much as no run touches.
+    pub queue_bytes_max: Option<u64>,
 }
 
 /// A child process, gone when it is dropped.
@@ -85,9 +86,9 @@ impl Broker {
         match target {
             Target::Floor => floor(setup),
             Target::Fanwire => fanwire(setup),
-            Target::Nats => nats(),
-            Target::Redis => redis(),
-            Target::Mqtt => mosquitto(),
+            Target::Nats => on_free_port(|port| nats(setup, port)),
+            Target::Redis => on_free_port(|port| redis(setup, port)),
+            Target::Mqtt => on_free_port(|port| mosquitto(setup, port)),
         }
     }
 
@@ -115,49 +116,59 @@ fn floor(setup: Setup) -> Result<Broker, BenchError> {
 
 fn fanwire(setup: Setup) -> Result<Broker, BenchError> {
     let directory = Directory::new()?;
-    let file = directory.write("fanwire.toml", FANWIRE_SETTINGS)?;
+    let queue = setup.queue_bytes_max.map(|bytes| format!("[limits]\nqueue_bytes_max = {bytes}\n")).unwrap_or_default();
+    let file = directory.write("fanwire.toml", &format!("{FANWIRE_SETTINGS}{queue}"))?;
     let mut command = leashed(&std::env::current_exe()?)?;
     let reactors = setup.reactors.to_string();
     command.args(["serve", "--listen", "127.0.0.1:0", "--reactors", &reactors, "--config"]).arg(file);
     command.env_remove("FANWIRE_LOG");
-    let settings = format!("--reactors {reactors}, log level error, everything else as it comes");
+    let queue = setup.queue_bytes_max.map(|bytes| format!(", queue_bytes_max = {bytes}")).unwrap_or_default();
+    let settings = format!("--reactors {reactors}, log level error{queue}, everything else as it comes");
     announced(Target::Fanwire, "fanwire serve", command, "fanwire://", settings)
 }
 
-fn nats() -> Result<Broker, BenchError> {
+fn nats(setup: Setup, port: u16) -> Result<Broker, BenchError> {
     let program = find("nats-server", "nats-server")?;
-    let (directory, port) = (Directory::new()?, free_port()?);
-    let text = format!("listen: \"127.0.0.1:{port}\"\n{NATS_SETTINGS}");
+    let directory = Directory::new()?;
+    let queue_bytes_max = setup.queue_bytes_max.unwrap_or(NATS_QUEUE_BYTES_MAX);
+    let settings = format!("{NATS_SETTINGS}max_pending: {queue_bytes_max}\n");
+    let text = format!("listen: \"127.0.0.1:{port}\"\n{settings}");
     let file = directory.write("nats.conf", &text)?;
     let version = version(&program, "-v");
     let mut command = leashed(&program)?;
     command.arg("-c").arg(file).env("GOMAXPROCS", "1");
-    let settings = format!("GOMAXPROCS=1, {}", one_line(NATS_SETTINGS));
+    let settings = format!("GOMAXPROCS=1, {}", one_line(&settings));
     started(Target::Nats, "nats-server", command, port, version, settings)
 }
 
-fn redis() -> Result<Broker, BenchError> {
+fn redis(setup: Setup, port: u16) -> Result<Broker, BenchError> {
     let program = find("redis-server", "redis-server").or_else(|_| find("valkey-server", "redis-server"))?;
-    let (directory, port) = (Directory::new()?, free_port()?);
+    let directory = Directory::new()?;
     let version = version(&program, "--version");
     let mut command = leashed(&program)?;
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--logfile", "", "--dir"]).arg(&directory.0);
-    for setting in REDIS_SETTINGS {
-        command.args(shlex::split(setting).expect("the settings are well formed"));
-    }
-    let settings = format!("RESP3, {}", REDIS_SETTINGS.join(" "));
+    let queue_bytes_max = setup.queue_bytes_max.unwrap_or(0);
+    let settings = format!("{} --client-output-buffer-limit pubsub {queue_bytes_max} 0 0", REDIS_SETTINGS.join(" "));
+    command.args(shlex::split(&settings).expect("the settings are well formed"));
+    let settings = format!("RESP3, {settings}");
     started(Target::Redis, "redis-server", command, port, version, settings)
 }
 
-fn mosquitto() -> Result<Broker, BenchError> {
+fn mosquitto(setup: Setup, port: u16) -> Result<Broker, BenchError> {
     let program = find("mosquitto", "mosquitto")?;
-    let (directory, port) = (Directory::new()?, free_port()?);
-    let text = format!("listener {port} 127.0.0.1\n{MOSQUITTO_SETTINGS}");
+    let directory = Directory::new()?;
+    let queue = match setup.queue_bytes_max {
+        // It can bound messages and bytes; bytes are what the others count.
+        Some(bytes) => format!("max_queued_messages 0\nmax_queued_bytes {bytes}\n"),
+        None => "max_queued_messages 0\n".to_owned(),
+    };
+    let settings = format!("{MOSQUITTO_SETTINGS}{queue}");
+    let text = format!("listener {port} 127.0.0.1\n{settings}");
     let file = directory.write("mosquitto.conf", &text)?;
     let version = version(&program, "-h");
     let mut command = leashed(&program)?;
     command.arg("-c").arg(file);
-    let settings = format!("QoS 0, {}", one_line(MOSQUITTO_SETTINGS));
+    let settings = format!("QoS 0, {}", one_line(&settings));
     started(Target::Mqtt, "mosquitto", command, port, version, settings)
 }
 
@@ -211,7 +222,7 @@ fn lines_of(output: ChildStdout) -> Receiver<String> {
     receiver
 }
 
-/// Starts one of the others, and knocks until somebody opens.
+/// Starts one of the others, and waits until it listens: who answers at its port could be a stranger.
 fn started(
     target: Target,
     program: &str,
@@ -226,12 +237,12 @@ fn started(
     let mut running = Running { child };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let begin = Instant::now();
-    while TcpStream::connect(address).is_err() {
+    while !listens(running.child.id(), port) {
         if let Some(status) = running.child.try_wait()? {
             return Err(failed(format!("it ended with {status}; its settings were: {settings}")));
         }
         if begin.elapsed() > START_PATIENCE {
-            return Err(failed(format!("nobody listens at {address} after {START_PATIENCE:?}")));
+            return Err(failed(format!("it does not listen at {address} after {START_PATIENCE:?}")));
         }
         std::thread::sleep(START_STEP);
     }
@@ -274,6 +285,41 @@ fn version(program: &Path, flag: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     // Redis adds how it was built.
     visible(line.split(" sha=").next().unwrap_or(line).trim()).into_owned()
+}
+
+/// Starts something on a free port, and on another one when somebody has taken that in the meantime.
+fn on_free_port<T>(mut start: impl FnMut(u16) -> Result<T, BenchError>) -> Result<T, BenchError> {
+    let mut attempt = 1;
+    loop {
+        let port = free_port()?;
+        match start(port) {
+            Err(BenchError::Start { .. }) if attempt < PORT_ATTEMPTS && is_taken(port) => attempt += 1,
+            outcome => return outcome,
+        }
+    }
+}
+
+fn is_taken(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err_and(|error| error.kind() == ErrorKind::AddrInUse)
+}
+
+/// Whether this very process listens on this port of loopback.
+fn listens(process: u32, port: u16) -> bool {
+    let directory = Path::new("/proc").join(process.to_string());
+    let sockets = fs::read_to_string(directory.join("net/tcp")).unwrap_or_default();
+    let Some(inode) = listener_inode(&sockets, port) else { return false };
+    let Ok(files) = fs::read_dir(directory.join("fd")) else { return false };
+    let socket = PathBuf::from(format!("socket:[{inode}]"));
+    files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|target| target == socket))
+}
+
+/// Which socket listens there: lines of `/proc/PID/net/tcp`, `number: address:port remote state ... inode ...`.
+fn listener_inode(sockets: &str, port: u16) -> Option<&str> {
+    let local = format!("0100007F:{port:04X}");
+    sockets.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        (words.get(1) == Some(&local.as_str()) && words.get(3) == Some(&LISTENING)).then(|| words.get(9).copied())?
+    })
 }
 
 fn free_port() -> Result<u16, BenchError> {
@@ -333,6 +379,38 @@ mod tests {
         assert!(message.starts_with("false did not start: it ended with"), "{message}");
         let outcome = announced(Target::Floor, "true", Command::new("true"), "listening ", String::new());
         assert!(outcome.unwrap_err().to_string().starts_with("true did not start"), "it said nothing");
+    }
+
+    #[test]
+    fn who_finds_its_port_taken_gets_another() {
+        let (mut ports, mut strangers) = (Vec::new(), Vec::new());
+        let failed = || BenchError::Start { program: "a peer".to_owned(), reason: "it ended".to_owned() };
+        let outcome = on_free_port(|port| {
+            ports.push(port);
+            if ports.len() < 3 {
+                strangers.push(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap());
+                return Err(failed());
+            }
+            Ok(port)
+        });
+        assert_eq!((outcome.unwrap(), ports.len()), (ports[2], 3));
+        let mut attempts = 0;
+        let outcome: Result<(), BenchError> = on_free_port(|_| {
+            attempts += 1;
+            Err(failed())
+        });
+        assert!(outcome.is_err() && attempts == 1, "a failure of another kind is told at once");
+    }
+
+    #[test]
+    fn a_listener_is_known_by_its_owner() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert!(listens(std::process::id(), port));
+        drop(listener);
+        assert!(!listens(std::process::id(), port));
+        let line = "   1: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  0  0 4711 1 0 100\n";
+        assert_eq!((listener_inode(line, 8_080), listener_inode(line, 8_081)), (Some("4711"), None));
     }
 
     #[test]

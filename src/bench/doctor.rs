@@ -3,6 +3,8 @@
 //! Facts in, findings out; each finding says what it spoils and what to do.
 
 use super::machine::{Machine, read};
+use super::usage;
+use std::time::Duration;
 
 /// Connections that the largest row of the comparison makes.
 const CONNECTIONS: u64 = 19_500;
@@ -33,7 +35,8 @@ struct Facts {
     governor: String,
     /// Processes that wanted to run, on average, during the last minute.
     running: f64,
-    has_schedstat: bool,
+    /// How old a running thread's processor time may be; `None`: it is counted in ticks of 10 ms.
+    cpu_step: Option<Duration>,
 }
 
 /// Looks around, and reports for people.
@@ -72,7 +75,7 @@ fn facts(machine: &Machine) -> Facts {
         clock_source: machine.clock_source.clone(),
         governor: read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         running: read("/proc/loadavg").split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0.0),
-        has_schedstat: std::fs::metadata("/proc/self/schedstat").is_ok(),
+        cpu_step: usage::step(),
     }
 }
 
@@ -135,12 +138,24 @@ fn findings(facts: &Facts) -> Vec<Finding> {
             "other work runs on this machine: wait until it is over, and trust medians and spreads only",
         ),
         finding(
-            "schedstat",
-            if facts.has_schedstat { "yes" } else { "no" }.to_owned(),
-            facts.has_schedstat,
-            "CPU time is counted in ticks of 10 ms: measure for at least 10 s (--duration 10s)",
+            "CPU time",
+            cpu_time(facts.cpu_step),
+            facts.cpu_step.is_some_and(|step| share(step) < 1.0),
+            "CPU time is too coarse for a run of a second: measure for at least 10 s (--duration 10s)",
         ),
     ]
+}
+
+fn cpu_time(step: Option<Duration>) -> String {
+    match step {
+        Some(step) => format!("in steps of {:.1} ms, {:.1} % of a second", step.as_secs_f64() * 1e3, share(step)),
+        None => "in ticks of 10 ms: no schedstat".to_owned(),
+    }
+}
+
+/// Per cent of a second.
+fn share(step: Duration) -> f64 {
+    step.as_secs_f64() * 100.0
 }
 
 #[cfg(test)]
@@ -158,7 +173,7 @@ mod tests {
             clock_source: "tsc".to_owned(),
             governor: "performance".to_owned(),
             running: 0.1,
-            has_schedstat: true,
+            cpu_step: Some(Duration::from_millis(4)),
         }
     }
 
@@ -180,6 +195,8 @@ mod tests {
         assert_eq!(mended(&Facts { clock_source: "hpet".to_owned(), ..healthy() }), ["clock source"]);
         assert_eq!(mended(&Facts { governor: "powersave".to_owned(), ..healthy() }), ["frequency governor"]);
         assert_eq!(mended(&Facts { running: 2.0, ..healthy() }), ["load"]);
+        assert_eq!(mended(&Facts { cpu_step: Some(Duration::from_millis(10)), ..healthy() }), ["CPU time"]);
+        assert_eq!(mended(&Facts { cpu_step: None, ..healthy() }), ["CPU time"]);
     }
 
     #[test]

@@ -51,6 +51,9 @@ pub enum BenchError {
         /// What.
         fault: Fault,
     },
+    /// A process that can't be looked at any more.
+    #[error("the broker's {0}")]
+    Ended(io::Error),
     /// Nothing happens any more.
     #[error("{0}")]
     Stuck(String),
@@ -60,4 +63,20 @@ pub enum BenchError {
     /// Trouble of the machine.
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+impl BenchError {
+    /// Whether it is one broker's own failure: others can still be measured.
+    pub fn is_of_one_broker(&self) -> bool {
+        match self {
+            BenchError::Missing { .. }
+            | BenchError::Start { .. }
+            | BenchError::Connect { .. }
+            | BenchError::Closed { .. }
+            | BenchError::Fault { .. }
+            | BenchError::Ended(_)
+            | BenchError::Stuck(_) => true,
+            BenchError::Usage(_) | BenchError::Io(_) => false,
+        }
+    }
 }

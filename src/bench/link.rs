@@ -11,8 +11,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Bytes of one read.
 pub(super) const READ_BYTES: usize = 64 * 1024;
-/// Connections from one address of loopback, well below the ports that the kernel lends.
-const LINKS_A_SOURCE: usize = 20_000;
+/// The first address of loopback that connections come from once the usual one has lent all its ports.
+const SOURCES: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 0);
+/// Addresses behind it: the rest of loopback.
+const SOURCES_MAX: usize = (1 << 24) - (1 << 17);
+/// The receive buffer of who stops reading: a large one would hide it from the broker for many megabytes.
+const STALLED_BUFFER_BYTES: usize = 4 * 1024;
 
 /// How far a connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +29,18 @@ pub(super) enum Stage {
     Standing,
     /// The broker has closed it.
     Lost,
+}
+
+/// How to connect.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dialling {
+    /// Which connection it is.
+    pub(super) number: usize,
+    pub(super) address: SocketAddr,
+    /// Connections that one source address may have: ports run out for each pair of addresses.
+    pub(super) links_a_source: usize,
+    /// Whether it reads once it stands.
+    pub(super) reads: bool,
 }
 
 /// A connection.
@@ -56,13 +72,12 @@ impl Link {
     /// Begins to connect; `open` fills in what the connection begins with and says how many confirmations will come.
     pub(super) fn dial(
         &mut self,
-        number: usize,
-        address: SocketAddr,
+        dialling: &Dialling,
         registry: &Registry,
         open: impl FnOnce(&mut Vec<u8>) -> u32,
     ) -> io::Result<()> {
-        let mut socket = connect(number, address)?;
-        registry.register(&mut socket, Token(number), Interest::READABLE | Interest::WRITABLE)?;
+        let mut socket = connect(dialling)?;
+        registry.register(&mut socket, Token(dialling.number), Interest::READABLE | Interest::WRITABLE)?;
         *self = Link { socket: Some(socket), stage: Stage::Opening, ..Link::new() };
         self.awaited = open(&mut self.out);
         Ok(())
@@ -149,20 +164,66 @@ impl Link {
     }
 }
 
-fn connect(number: usize, address: SocketAddr) -> io::Result<TcpStream> {
+fn connect(dialling: &Dialling) -> io::Result<TcpStream> {
+    let Dialling { number, address, links_a_source, reads } = *dialling;
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
-    let source = number / LINKS_A_SOURCE;
-    if source > 0 && address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) {
-        // Ports run out for each pair of addresses; loopback has millions of addresses.
-        let host = u8::try_from(1 + source)
-            .map_err(|_| io::Error::other("more connections than 254 source addresses carry"))?;
-        socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 0, host), 0)).into())?;
+    if !reads {
+        socket.set_recv_buffer_size(STALLED_BUFFER_BYTES)?;
+    }
+    if address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST)
+        && let Some(source) = source(number, links_a_source)?
+    {
+        // A port that an earlier run has left in TIME_WAIT may be used again.
+        socket.set_reuse_address(true)?;
+        socket.bind(&SocketAddr::from((source, 0)).into())?;
     }
     match socket.connect(&address.into()) {
         Err(error) if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => return Err(error),
         _ => {}
     }
     Ok(TcpStream::from_std(socket.into()))
+}
+
+/// The address that a connection comes from; `None`: the kernel's choice, for as many as that has ports for.
+fn source(number: usize, links_a_source: usize) -> io::Result<Option<Ipv4Addr>> {
+    let Some(index) = (number / links_a_source.max(1)).checked_sub(1) else { return Ok(None) };
+    if index >= SOURCES_MAX {
+        return Err(io::Error::other("more connections than the addresses of loopback have ports for"));
+    }
+    let offset = u32::try_from(index).expect("below the maximum");
+    Ok(Some(Ipv4Addr::from(u32::from(SOURCES) + offset)))
+}
+
+/// Connections from one address that leave a quarter of the ports of the kernel's range to others; the range is what
+/// `ip_local_port_range` says.
+pub(super) fn links_a_source(range: &str) -> usize {
+    let mut bounds = range.split_whitespace().filter_map(|word| word.parse::<usize>().ok());
+    let (first, last) = (bounds.next().unwrap_or(32_768), bounds.next().unwrap_or(60_999));
+    ((last + 1).saturating_sub(first) * 3 / 4).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_source_address_has_as_many_connections_as_it_has_ports() {
+        let address = |number| source(number, 21_000).unwrap().map(|address| address.to_string());
+        assert_eq!((address(0), address(20_999)), (None, None));
+        assert_eq!(address(21_000).as_deref(), Some("127.1.0.0"));
+        assert_eq!(address(41_999).as_deref(), Some("127.1.0.0"));
+        assert_eq!(address(300 * 21_000).as_deref(), Some("127.1.1.43"));
+        assert_eq!(address(5_000_000).as_deref(), Some("127.1.0.237"));
+        assert!(source(usize::MAX, 1).unwrap_err().to_string().contains("addresses of loopback"));
+    }
+
+    #[test]
+    fn the_kernel_says_how_many_ports_there_are() {
+        assert_eq!(links_a_source("32768\t60999"), 28_232 * 3 / 4);
+        assert_eq!(links_a_source("1024 65535"), 64_512 * 3 / 4);
+        assert_eq!(links_a_source("unknown"), 28_232 * 3 / 4);
+        assert_eq!(links_a_source("9 1"), 1);
+    }
 }

@@ -4,6 +4,7 @@ use super::adapter::{Ear, Part, Target, Topics};
 use super::histogram::Latencies;
 use super::sequence::Checker;
 use super::stamp::Stamp;
+use std::ops::Range;
 
 pub(super) struct Listener<'a> {
     pub(super) target: Target,
@@ -11,8 +12,8 @@ pub(super) struct Listener<'a> {
     pub(super) part: Part,
     pub(super) checker: Option<&'a mut Checker>,
     pub(super) latencies: &'a mut Latencies,
-    /// Whether latencies count: nothing is measured before the warm-up is over.
-    pub(super) is_measuring: bool,
+    /// When messages have to be due for their latency to count: nothing is measured before the warm-up is over.
+    pub(super) measured: Range<u64>,
     /// When the bytes were read.
     pub(super) now_ns: u64,
     pub(super) heard: u64,
@@ -27,7 +28,7 @@ impl Listener<'_> {
     /// Records the messages that were due together.
     pub(super) fn settle(&mut self) {
         let (intended_ns, count) = std::mem::take(&mut self.together);
-        if self.is_measuring && count > 0 {
+        if count > 0 && self.measured.contains(&intended_ns) {
             self.latencies.record_many(self.now_ns.saturating_sub(intended_ns), count);
         }
     }

@@ -1,6 +1,7 @@
 //! What a run has shown.
 
 use super::adapter::Target;
+use super::calls::Calls;
 use super::histogram::{Latencies, PERCENTILES, microseconds};
 use super::sequence::Faults;
 use serde_json::{Value, json};
@@ -33,20 +34,35 @@ pub struct Measured {
     pub broker_cpu_ns: Option<u64>,
     /// Memory of the broker at the end.
     pub resident_bytes: Option<u64>,
-    /// Read and write calls of the broker that the kernel counts; sockets' own calls are not among them.
-    pub broker_calls: Option<(u64, u64)>,
+    /// System calls of the broker under the same load, in a run of its own; `None` where nobody may count them.
+    pub calls: Option<Calls>,
+    /// The most memory that the broker has occupied so far.
+    pub peak_bytes: Option<u64>,
     /// The generator's processor time.
     pub generator_cpu_ns: u64,
     /// The share of the time in which the generator waited for something to do.
     pub idle_share: f64,
     /// Messages a second that were asked for; `None` at saturation.
     pub rate_asked: Option<f64>,
+    /// How punctual an open-loop run was.
+    pub punctuality: Punctuality,
     /// What went wrong, up to the end and with everything drained.
     pub faults: Faults,
     /// Connections that the broker closed.
     pub closed: u64,
     /// From when a message was due until it was heard.
     pub latencies: Latencies,
+}
+
+/// How punctual the messages of an open loop left; all zero at saturation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Punctuality {
+    /// Messages that were due while it was measured.
+    pub due: u64,
+    /// Those of them that were sent only after it: a window or the machine held them back.
+    pub sent_late: u64,
+    /// Those that could not be sent at all, and count with the time that they had waited in vain.
+    pub unsent: u64,
 }
 
 impl Measured {
@@ -63,6 +79,11 @@ impl Measured {
     /// Messages a second that were sent.
     pub fn published_per_second(&self) -> f64 {
         self.published as f64 / self.seconds
+    }
+
+    /// Messages that one write of the broker carried, where its calls could be counted.
+    pub fn messages_per_write(&self) -> Option<f64> {
+        self.calls.map(Calls::messages_per_write)
     }
 
     /// Messages that one read of the generator brought, which is what one write of the broker carried or more.
@@ -114,6 +135,14 @@ impl Measured {
                  this machine"
             ));
         }
+        let Punctuality { due, sent_late, unsent } = self.punctuality;
+        if unsent > 0 {
+            let late = sent_late + unsent;
+            warnings.push(format!(
+                "{name}: {late} of {due} messages left later than what was measured, {unsent} of them never: their \
+                 latencies are longer than told"
+            ));
+        }
         if !self.has_kept_up() {
             let (arrived, due) = (self.deliveries, self.due);
             warnings.push(format!("{name}: fell behind the rate: {arrived} of {due} deliveries came while measured"));
@@ -132,6 +161,8 @@ impl Measured {
 
     /// Everything, for machines.
     pub fn json(&self) -> Value {
+        // At saturation the window decides when a message leaves, and so how long it takes.
+        let latency = if self.rate_asked.is_some() { "latency_us" } else { "closed_loop_latency_us" };
         json!({
             "target": self.target.name(),
             "seconds": self.seconds,
@@ -144,19 +175,26 @@ impl Measured {
             "read_bytes": self.read_bytes,
             "broker_cores": self.broker_cores(),
             "broker_resident_bytes": self.resident_bytes,
-            "broker_file_calls": self.broker_calls.map(|(reads, writes)| json!({"read": reads, "write": writes})),
+            "broker_peak_bytes": self.peak_bytes,
+            "messages_per_write": self.messages_per_write(),
+            "broker_calls": self.calls.map(|Calls { writes, reads, polls, deliveries }| {
+                json!({"write": writes, "read": reads, "poll": polls, "deliveries": deliveries})
+            }),
             "generator_cores": self.generator_cores(),
             "generator_idle_share": self.idle_share,
             "generator_bound": self.is_generator_bound(),
             "rate_asked": self.rate_asked,
             "rate_reached": self.has_reached_rate(),
             "kept_up": self.has_kept_up(),
+            "due_while_measured": self.punctuality.due,
+            "sent_late": self.punctuality.sent_late,
+            "unsent": self.punctuality.unsent,
             "lost": self.faults.lost,
             "duplicated": self.faults.duplicated,
             "disordered": self.faults.disordered,
             "strayed": self.faults.strayed,
             "closed": self.closed,
-            "latency_us": latencies_json(&self.latencies),
+            latency: latencies_json(&self.latencies),
         })
     }
 }
@@ -188,10 +226,12 @@ pub(super) mod samples {
             read_bytes: 7_000_000,
             broker_cpu_ns: Some(500_000_000),
             resident_bytes: Some(8 << 20),
-            broker_calls: None,
+            peak_bytes: Some(9 << 20),
+            calls: None,
             generator_cpu_ns: 400_000_000,
             idle_share: 0.6,
             rate_asked: Some(1_000.0),
+            punctuality: Punctuality::default(),
             faults: Faults::default(),
             closed: 0,
             latencies: Latencies::default(),
@@ -211,7 +251,12 @@ mod tests {
         assert_eq!(measured.messages_per_read(), 20.0);
         assert_eq!(measured.broker_cores(), Some(0.5));
         assert!(measured.warnings().is_empty(), "{:?}", measured.warnings());
-        assert_eq!(measured.json()["ns_per_delivery"], 5_000.0);
+        let closed = Measured { rate_asked: None, ..second() }.json();
+        assert!(closed["latency_us"].is_null() && closed["closed_loop_latency_us"].is_object());
+        assert_eq!(
+            (&measured.json()["ns_per_delivery"], measured.json()["latency_us"].is_object()),
+            (&5_000.0.into(), true)
+        );
     }
 
     #[test]
@@ -227,6 +272,8 @@ mod tests {
         let silent = Measured { deliveries: 0, ..second() };
         assert_eq!(silent.ns_per_delivery(), None);
         assert!(silent.warnings()[0].contains("nothing arrived"), "{:?}", silent.warnings());
+        let held = Measured { punctuality: Punctuality { due: 9, sent_late: 2, unsent: 1 }, ..second() };
+        assert!(held.warnings()[0].contains("3 of 9 messages left later"), "{:?}", held.warnings());
         let lossy = Measured { faults: Faults { lost: 3, ..Faults::default() }, ..second() };
         assert!(lossy.warnings()[0].contains("3 messages lost"), "{:?}", lossy.warnings());
     }

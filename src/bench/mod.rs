@@ -5,24 +5,27 @@
 //!                                  |    <---------
 //!                    adapter: what a protocol puts on the wire
 //!
-//!  measured --report--> trial: A B C, A B C, medians --> table, JSON      compare: many trials --> one page
+//!  measured --report--> trial: A B C, B C A, medians --> table, JSON      compare: many trials --> one page
 //! ```
 //!
 //! | part | what it is |
 //! |---|---|
 //! | [`generator`], `link`, `sender`, `schedule`, `listener`, `ledger`, [`window`], [`scenario`] | the load: one loop, whatever the target |
 //! | [`adapter`], `targets` | protocols: bytes to open and publish, an ear for what comes back |
-//! | [`stamp`], [`sequence`], [`histogram`], [`usage`], [`measured`] | what is counted: order and loss, latencies, processor time |
+//! | [`stamp`], [`sequence`], [`histogram`], [`usage`], [`calls`], [`measured`] | what is counted: order, latencies, CPU, calls |
 //! | [`relay`] | the floor: the least a broker could do |
 //! | [`brokers`], [`machine`], [`doctor`] | processes and their settings; the machine, and what to mend on it |
-//! | [`workloads`], [`report`], [`trial`] | what is done, what came of it, in turns |
-//! | [`compare`], [`table`], [`plot`], [`page`] | many trials, for people |
+//! | [`workloads`], [`report`], [`trial`], [`spread`], [`progress`] | what is done, what came of it, in turns |
+//! | [`compare`], `rows`, [`verdicts`], [`table`], [`plot`], [`page`] | many trials and what they must show, for people |
+//! | [`scaling`], [`model`], [`calculator`] | prices of this machine, and what more cores would carry |
 //!
 //! The primary score is the broker's processor time for one delivery: clients share a machine's cores with it, and a
 //! rate alone would praise whoever burns more of them. The broker knows nothing of this module.
 
 pub mod adapter;
 pub mod brokers;
+pub mod calculator;
+pub mod calls;
 pub mod compare;
 pub mod doctor;
 pub mod error;
@@ -33,18 +36,24 @@ mod link;
 mod listener;
 pub mod machine;
 pub mod measured;
+pub mod model;
 pub mod page;
 pub mod plot;
+pub mod progress;
 pub mod relay;
 pub mod report;
+mod rows;
+pub mod scaling;
 pub mod scenario;
 mod schedule;
 mod sender;
 pub mod sequence;
+pub mod spread;
 pub mod stamp;
 pub mod table;
 mod targets;
 pub mod trial;
 pub mod usage;
+pub mod verdicts;
 pub mod window;
 pub mod workloads;

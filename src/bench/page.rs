@@ -4,8 +4,9 @@ use super::adapter::Target;
 use super::compare::{Comparison, Kind, Row};
 use super::histogram::microseconds;
 use super::plot::{Axis, Curve, Dot, curves, dots, escaped, rarity};
-use super::report::Report;
 use super::table::figure;
+use super::trial::Round;
+use super::verdicts;
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--paper:#fcfcfa;--ink:#1d2126;--quiet:#666e78;--grid:#e2e4e0;--card:#fff;\
@@ -30,18 +31,19 @@ const ACCEPTING: &str = "broker CPU to accept, greet and subscribe, microseconds
 
 /// The page.
 pub fn page(comparison: &Comparison) -> String {
-    let mut html = format!(
+    let mut body = head(comparison);
+    comparison.rows.iter().for_each(|row| body.push_str(&section(row)));
+    document("fanwire bench", "", &body)
+}
+
+/// A page of its own: with this title, style beside the common one, and body.
+pub(super) fn document(title: &str, style: &str, body: &str) -> String {
+    format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <title>fanwire bench</title>\n<style>{STYLE}{}</style></head><body><main>\n",
+         <title>{title}</title>\n<style>{STYLE}{}{style}</style></head><body><main>\n{body}</main></body></html>\n",
         colours()
-    );
-    html.push_str(&head(comparison));
-    for row in &comparison.rows {
-        html.push_str(&section(row));
-    }
-    html.push_str("</main></body></html>\n");
-    html
+    )
 }
 
 fn colours() -> String {
@@ -55,14 +57,16 @@ fn colours() -> String {
 fn head(comparison: &Comparison) -> String {
     let settings: String = comparison.settings().iter().map(|line| format!("<li>{}</li>\n", escaped(line))).collect();
     format!(
-        "<h1>fanwire bench</h1>\n<p>{}<br>{}, medians of {} interleaved rounds</p>\n\
+        "<h1>fanwire bench</h1>\n<p>{}<br>{}, medians of {} rounds in turns, rotated</p>\n\
          <p>The score is the broker's CPU time (user and system) for one delivery. The floor is a bare epoll relay \
-         that only reads and writes: what the kernel itself costs. Multiples are of the floor.</p>\n\
-         <div class=\"scroll\">{}</div>\n<h3>How each was started</h3>\n<ul>{settings}</ul>\n",
+         that only reads and writes: what the kernel itself costs. Multiples are of the floor, taken round by round.\
+         </p>\n\
+         <div class=\"scroll\">{}</div>\n{}<h3>How each was started</h3>\n<ul>{settings}</ul>\n",
         escaped(&comparison.machine.line()),
         escaped(&comparison.date),
         comparison.rounds,
         comparison.summary().html(),
+        verdicts::html(&comparison.verdicts()),
     )
 }
 
@@ -72,12 +76,18 @@ fn section(row: &Row) -> String {
         Kind::Saturated => {
             html.push_str(&plot_of(row, "ns/delivery", "broker CPU for one delivery, nanoseconds: less is better"));
             html.push_str(&plot_of(row, "deliveries/s", "deliveries a second: more is better"));
+            html.push_str(&batches(row));
         }
         Kind::Half => {
             html.push_str(&plot_of(row, "ns/delivery", "broker CPU for one delivery, nanoseconds: less is better"));
             html.push_str(&plot_of(row, "p50 us", "median latency, microseconds: less is better"));
+            html.push_str(&batches(row));
         }
         Kind::Latency => html.push_str(&latency_plot(row)),
+        Kind::Score(title) => html.push_str(&plot_of(row, row.trial.score_name(), title)),
+        Kind::Variants => {
+            html.push_str(&plot_of(row, "ns/delivery", "broker CPU for one delivery, nanoseconds: less is better"));
+        }
         Kind::Memory => {
             html.push_str(&memory_plot(row));
             html.push_str(&plot_of(row, "accept us/conn", ACCEPTING));
@@ -90,32 +100,41 @@ fn section(row: &Row) -> String {
     html
 }
 
+/// What a write carried: who dawdles to batch more stands out here.
+fn batches(row: &Row) -> String {
+    let is_counted = row.trial.entries.iter().any(|entry| entry.spread("msgs/write").is_some());
+    if is_counted {
+        plot_of(row, "msgs/write", "messages a write of the broker")
+    } else {
+        plot_of(row, "msgs/read", "messages a read of the generator (the broker's writes could not be counted)")
+    }
+}
+
 fn plot_of(row: &Row, name: &str, title: &'static str) -> String {
-    let spreads = row.trial.entries.iter().filter_map(|entry| Some((entry.target, entry.spread(name)?)));
-    let spreads: Vec<_> = spreads.filter(|(_, spread)| spread.median > 0.0).collect();
-    let floor = spreads.iter().find(|(target, _)| *target == Target::Floor).map(|(_, spread)| spread.median);
-    let dot = |(target, spread): &(Target, super::trial::Spread)| {
-        let multiple = floor.filter(|_| *target != Target::Floor).map(|floor| spread.median / floor);
-        let multiple = multiple.map(|multiple| format!("  ({}x)", figure(multiple))).unwrap_or_default();
-        Dot {
-            name: target.name(),
+    let drawn = row.trial.entries.iter().filter_map(|entry| {
+        let spread = entry.spread(name).filter(|spread| spread.median > 0.0)?;
+        let multiple = row.trial.ratio_of(&entry.name, name).filter(|_| entry.name != row.trial.base);
+        let multiple = multiple.map(|multiple| format!("  ({}x)", figure(multiple.median))).unwrap_or_default();
+        Some(Dot {
+            name: &entry.name,
+            class: entry.target.name(),
             value: spread.median,
             range: (spread.min, spread.max),
             note: format!("{}{multiple}", figure(spread.median)),
-        }
-    };
-    dots(&spreads.iter().map(dot).collect::<Vec<_>>(), title)
+        })
+    });
+    dots(&drawn.collect::<Vec<_>>(), title)
 }
 
 /// The percentiles of each target's middle round, by its median.
 fn latency_plot(row: &Row) -> String {
-    let middle = |reports: &[Report]| {
-        let mut with: Vec<_> = reports.iter().filter_map(|report| report.latencies.clone()).collect();
+    let middle = |rounds: &[Round]| {
+        let mut with: Vec<_> = rounds.iter().filter_map(|round| round.report.latencies.clone()).collect();
         with.sort_by_key(|latencies| latencies.at_ns(50.0));
         (!with.is_empty()).then(|| with.swap_remove(with.len() / 2))
     };
     let drawn = row.trial.entries.iter().filter_map(|entry| {
-        let points = middle(&entry.reports)?.curve();
+        let points = middle(&entry.rounds)?.curve();
         let points =
             points.into_iter().map(|(percentile, value)| (rarity(percentile.min(99.995)), microseconds(value)));
         Some(Curve { name: entry.target.name(), points: points.collect() })
@@ -129,7 +148,7 @@ fn latency_plot(row: &Row) -> String {
 fn memory_plot(row: &Row) -> String {
     let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let drawn = row.trial.entries.iter().filter_map(|entry| {
-        let memory = &entry.reports.first()?.memory;
+        let memory = &entry.rounds.first()?.report.memory;
         let points = memory.iter().map(|(connections, bytes)| (*connections as f64, mebibytes(*bytes)));
         Some(Curve { name: entry.target.name(), points: points.collect() })
     });
@@ -151,7 +170,8 @@ mod tests {
         for foreign in ["<script", "http:", "https:", "src=", "@import", "NaN", "<angles>"] {
             assert!(!html.contains(foreign), "{foreign} in {html}");
         }
-        assert_eq!(html.matches("<section>").count(), 4);
+        assert_eq!(html.matches("<section>").count(), 5);
+        assert!(html.contains(">2 reactors</text>") && html.contains("What Fanwire must be"));
         assert_eq!(html.matches("<svg").count(), html.matches("</svg>").count());
         assert!(html.contains("prefers-color-scheme:dark"));
     }

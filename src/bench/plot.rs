@@ -20,8 +20,10 @@ const LABEL_STEP: f64 = 15.0;
 /// A dot on a line of its own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dot<'a> {
-    /// The name, which is also the class.
+    /// The name.
     pub name: &'a str,
+    /// The class, which has the colour.
+    pub class: &'a str,
     /// Its value.
     pub value: f64,
     /// From where to where it varied.
@@ -118,9 +120,12 @@ pub fn dots(dots: &[Dot<'_>], title: &'static str) -> String {
         let y = TOP + ROW * (index as f64 + 0.5);
         let (low, high) = (x(dot.range.0), x(dot.range.1));
         text(&mut svg, "name end", LEFT - 10.0, y + 4.0, dot.name);
-        put(&mut svg, format_args!(r#"<path class="stem {0}" d="M{LEFT:.1} {y:.1}H{1:.1}"/>"#, dot.name, x(dot.value)));
-        put(&mut svg, format_args!(r#"<path class="range {0}" d="M{low:.1} {y:.1}H{high:.1}"/>"#, dot.name));
-        put(&mut svg, format_args!(r#"<circle class="{0}" cx="{1:.1}" cy="{y:.1}" r="5"/>"#, dot.name, x(dot.value)));
+        put(
+            &mut svg,
+            format_args!(r#"<path class="stem {0}" d="M{LEFT:.1} {y:.1}H{1:.1}"/>"#, dot.class, x(dot.value)),
+        );
+        put(&mut svg, format_args!(r#"<path class="range {0}" d="M{low:.1} {y:.1}H{high:.1}"/>"#, dot.class));
+        put(&mut svg, format_args!(r#"<circle class="{0}" cx="{1:.1}" cy="{y:.1}" r="5"/>"#, dot.class, x(dot.value)));
         text(&mut svg, "note", x(dot.value).max(high) + 10.0, y + 4.0, &dot.note);
     }
     text(&mut svg, "title middle", f64::midpoint(LEFT, WIDTH - RIGHT), bottom + 34.0, axis.title);
@@ -221,7 +226,7 @@ mod tests {
 
     #[test]
     fn plots_are_whole_and_escaped() {
-        let dot = Dot { name: "floor", value: 20.0, range: (19.0, 21.0), note: "<20>".to_owned() };
+        let dot = Dot { name: "floor", class: "floor", value: 20.0, range: (19.0, 21.0), note: "<20>".to_owned() };
         let svg = dots(&[dot], "ns");
         assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n") && svg.contains("&lt;20&gt;"), "{svg}");
         let curve = Curve { name: "nats", points: vec![(1.0, 10.0), (1_000.0, 200.0)] };

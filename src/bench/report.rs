@@ -13,10 +13,6 @@ pub trait Workload {
     fn title(&self) -> String;
     /// How the brokers have to be started.
     fn setup(&self) -> Setup;
-    /// Whether each round needs a broker that has done nothing yet.
-    fn wants_fresh_broker(&self) -> bool {
-        false
-    }
     /// Why a target can't do it; `None` when it can.
     fn objection(&self, _target: Target) -> Option<&'static str> {
         None

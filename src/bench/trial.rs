@@ -1,11 +1,17 @@
-//! One workload against several brokers in turns: A B C, A B C. What a noisy machine does to one round it does to all
-//! targets of that round, and medians with their spread say how much that was.
+//! One workload, several contestants in turns, rotated: A B C, B C A, C A B. What a noisy machine does to one round it
+//! does to everybody in it, so multiples are taken round by round before their middle is; and nobody always runs after
+//! the same one.
+//!
+//! A broker is started for its run and ended behind it: nobody else's timers run beside it, and nothing that an earlier
+//! run has left in its memory is measured.
 
 use super::adapter::Target;
 use super::brokers::Broker;
 use super::error::BenchError;
 use super::machine::Machine;
+use super::progress::Progress;
 use super::report::{Report, Workload};
+use super::spread::Spread;
 use super::table::{Table, figure};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -26,12 +32,34 @@ pub enum Field {
     },
 }
 
+/// Who takes part.
+pub struct Contestant<'a> {
+    /// What it is called in tables; the first one's numbers are those that multiples are of, unless it is the floor
+    /// that takes part.
+    pub name: String,
+    /// Where it is.
+    pub place: Place,
+    /// What is done with it.
+    pub workload: &'a dyn Workload,
+}
+
+/// Where a contestant is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Started for each run.
+    Own(Target),
+    /// Somebody else has started it.
+    Attached(Target, SocketAddr, Option<u32>),
+}
+
 /// All rounds of one workload.
 #[derive(Debug)]
 pub struct Trial {
     /// What was done.
     pub title: String,
-    /// The outcomes of each target, round by round.
+    /// Whose numbers multiples are of.
+    pub base: String,
+    /// The outcomes of each contestant, round by round.
     pub entries: Vec<Entry>,
     /// How each broker was started.
     pub settings: Vec<String>,
@@ -39,147 +67,179 @@ pub struct Trial {
     pub skipped: Vec<String>,
 }
 
-/// The rounds of one target.
+/// The rounds of one contestant.
 #[derive(Debug)]
 pub struct Entry {
-    /// Whose.
+    /// Its name.
+    pub name: String,
+    /// Whose broker.
     pub target: Target,
-    /// Its outcomes.
-    pub reports: Vec<Report>,
-    /// Whether the last round came to nothing, which may have ended the broker.
-    has_failed: bool,
+    /// Its outcomes; a round that failed is not among them.
+    pub rounds: Vec<Round>,
 }
 
-/// The middle of several values, and how far they lie apart.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Spread {
-    /// The middle one; the mean of the middle two of an even number.
-    pub median: f64,
-    /// The smallest.
-    pub min: f64,
-    /// The largest.
-    pub max: f64,
+/// The outcome of one round.
+#[derive(Debug)]
+pub struct Round {
+    /// Counted from 1.
+    pub number: u32,
+    /// What came of it.
+    pub report: Report,
 }
 
-impl Spread {
-    /// Of these values; those that are no numbers do not count.
-    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Spread> {
-        let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
-        values.sort_by(f64::total_cmp);
-        let (min, max) = (*values.first()?, *values.last()?);
-        let middle = values.len() / 2;
-        let median =
-            if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) };
-        Some(Spread { median, min, max })
-    }
-
-    /// The median, and the range where there is one.
-    pub fn print(self) -> String {
-        if self.min == self.max {
-            return figure(self.median);
-        }
-        format!("{} ({}..{})", figure(self.median), figure(self.min), figure(self.max))
-    }
-}
-
-/// Runs the workload so many rounds against everybody. `tell` hears what happens next, for a progress line.
+/// Runs the workload so many rounds against everybody.
 pub fn hold(
     workload: &dyn Workload,
     field: &Field,
     rounds: u32,
-    tell: &mut dyn FnMut(&str),
+    progress: &mut Progress<'_>,
 ) -> Result<Trial, BenchError> {
-    let mut trial = Trial { title: workload.title(), entries: Vec::new(), settings: Vec::new(), skipped: Vec::new() };
-    let mut brokers = trial.enter(workload, field)?;
-    for broker in &brokers {
-        trial.settings.push(broker.line());
-        trial.entries.push(Entry { target: broker.target, reports: Vec::new(), has_failed: false });
-    }
-    for round in 1..=rounds {
-        for (broker, entry) in brokers.iter_mut().zip(&mut trial.entries) {
-            tell(&format!("round {round} of {rounds}, {}: {}", broker.target.name(), trial.title));
-            let is_used = round > 1 && workload.wants_fresh_broker() || std::mem::take(&mut entry.has_failed);
-            if is_used && matches!(field, Field::Own(_)) {
-                *broker = Broker::start(broker.target, workload.setup())?;
-            }
-            match workload.run(broker) {
-                Ok(report) => entry.reports.push(report),
-                // A peer that fails is a result too, and begins anew; only usage and the machine end the trial.
-                Err(
-                    error @ (BenchError::Connect { .. }
-                    | BenchError::Closed { .. }
-                    | BenchError::Fault { .. }
-                    | BenchError::Stuck(_)),
-                ) => {
-                    trial.skipped.push(format!("{}, round {round}: {error}", broker.target.name()));
-                    entry.has_failed = true;
-                }
-                Err(error) => return Err(error),
+    let places = match field {
+        Field::Own(targets) => targets.iter().map(|target| Place::Own(*target)).collect(),
+        Field::Attached { target, address, process } => vec![Place::Attached(*target, *address, *process)],
+    };
+    let contestant = |place: Place| Contestant { name: place.target().name().to_owned(), place, workload };
+    let contestants: Vec<Contestant<'_>> = places.into_iter().map(contestant).collect();
+    contest(workload.title(), Target::Floor.name(), &contestants, rounds, progress)
+}
+
+/// Runs so many rounds of these against each other. `base` is the name of whose numbers multiples are of. A trial
+/// without entries says in [`Trial::skipped`] why everybody failed.
+pub fn contest(
+    title: String,
+    base: &str,
+    contestants: &[Contestant<'_>],
+    rounds: u32,
+    progress: &mut Progress<'_>,
+) -> Result<Trial, BenchError> {
+    let mut trial = Trial::announced(title, base);
+    let mut able = Vec::new();
+    for contestant in contestants {
+        match contestant.workload.objection(contestant.place.target()) {
+            None => able.push(contestant),
+            Some(objection) => {
+                trial.skipped.push(format!("{}: {objection}", contestant.name));
+                progress.skip(rounds);
             }
         }
     }
-    if trial.entries.iter().all(|entry| entry.reports.is_empty()) {
-        return Err(BenchError::Stuck(format!("nobody could be measured: {}", trial.skipped.join("; "))));
+    trial.entries = able.iter().map(|contestant| Entry::of(contestant)).collect();
+    for round in 1..=rounds {
+        for number in turns(round, able.len()) {
+            trial.run(round, rounds, able[number], number, progress)?;
+        }
     }
-    trial.entries.retain(|entry| !entry.reports.is_empty());
+    trial.entries.retain(|entry| !entry.rounds.is_empty());
     Ok(trial)
 }
 
-impl Trial {
-    fn enter(&mut self, workload: &dyn Workload, field: &Field) -> Result<Vec<Broker>, BenchError> {
-        let targets = match field {
-            Field::Attached { target, address, process } => {
-                return Ok(vec![Broker::attached(*target, *address, *process)]);
-            }
-            Field::Own(targets) => targets,
-        };
-        let mut brokers = Vec::new();
-        for target in targets {
-            if let Some(objection) = workload.objection(*target) {
-                self.skipped.push(format!("{}: {objection}", target.name()));
-                continue;
-            }
-            match Broker::start(*target, workload.setup()) {
-                Ok(broker) => brokers.push(broker),
-                Err(error @ (BenchError::Missing { .. } | BenchError::Start { .. })) => {
-                    self.skipped.push(format!("{}: {error}", target.name()));
-                }
-                Err(error) => return Err(error),
-            }
+/// Who comes when in a round: each round begins with the next one.
+fn turns(round: u32, count: usize) -> impl Iterator<Item = usize> {
+    let first = round as usize - 1;
+    (0..count).map(move |place| (first + place) % count)
+}
+
+impl Place {
+    /// Whose broker.
+    pub fn target(self) -> Target {
+        match self {
+            Place::Own(target) | Place::Attached(target, ..) => target,
         }
-        Ok(brokers)
+    }
+}
+
+impl Contestant<'_> {
+    fn broker(&self) -> Result<Broker, BenchError> {
+        match self.place {
+            Place::Own(target) => Broker::start(target, self.workload.setup()),
+            Place::Attached(target, address, process) => Ok(Broker::attached(target, address, process)),
+        }
+    }
+}
+
+impl Trial {
+    fn announced(title: String, base: &str) -> Trial {
+        Trial { title, base: base.to_owned(), entries: Vec::new(), settings: Vec::new(), skipped: Vec::new() }
     }
 
-    /// The outcomes of one target.
-    pub fn entry(&self, target: Target) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.target == target)
+    fn run(
+        &mut self,
+        round: u32,
+        rounds: u32,
+        contestant: &Contestant<'_>,
+        entry: usize,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), BenchError> {
+        let name = &contestant.name;
+        progress.tell(&format!("round {round} of {rounds}, {name}: {}", self.title));
+        let outcome = contestant.broker().and_then(|broker| {
+            let line = broker.line();
+            if !self.settings.contains(&line) {
+                self.settings.push(line);
+            }
+            contestant.workload.run(&broker)
+        });
+        progress.pass();
+        match outcome {
+            Ok(report) => self.entries[entry].rounds.push(Round { number: round, report }),
+            // A peer that fails is a result too, and begins anew; only usage and the machine end the trial.
+            Err(error @ BenchError::Missing { .. }) => {
+                let skipped = format!("{name}: {error}");
+                if !self.skipped.contains(&skipped) {
+                    self.skipped.push(skipped);
+                }
+            }
+            Err(error) if error.is_of_one_broker() => self.skipped.push(format!("{name}, round {round}: {error}")),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// The outcomes of one contestant.
+    pub fn entry(&self, name: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.name == name)
     }
 
     /// The name of the score.
     pub fn score_name(&self) -> &'static str {
-        let figures = self.entries.first().and_then(|entry| entry.reports.first()).map(|report| &report.figures);
-        figures.and_then(|figures| figures.first()).map_or("", |(name, _)| name)
+        self.figure_names().first().copied().unwrap_or("")
     }
 
-    /// What a target's score is as a multiple of the floor's.
-    pub fn ratio(&self, target: Target) -> Option<f64> {
-        Some(self.entry(target)?.score()?.median / self.entry(Target::Floor)?.score()?.median)
+    fn figure_names(&self) -> Vec<&'static str> {
+        let mut reports = self.entries.iter().flat_map(|entry| &entry.rounds);
+        reports.next().map_or(Vec::new(), |round| round.report.figures.iter().map(|(name, _)| *name).collect())
     }
 
-    /// A line a target, and what spoils the numbers below.
-    pub fn print(&self) -> String {
-        let names: Vec<&str> = self
-            .entries
+    /// What a contestant's score is as a multiple of the base's.
+    pub fn ratio(&self, name: &str) -> Option<Spread> {
+        self.ratio_of(name, self.score_name())
+    }
+
+    /// What a figure is as a multiple of the base's: taken in each round that both have been through.
+    pub fn ratio_of(&self, name: &str, figure: &str) -> Option<Spread> {
+        self.multiple(name, &self.base, figure)
+    }
+
+    /// The same, as a multiple of somebody else's.
+    pub fn multiple(&self, name: &str, other: &str, figure: &str) -> Option<Spread> {
+        let (entry, other) = (self.entry(name)?, self.entry(other)?);
+        let paired = entry
+            .rounds
             .iter()
-            .flat_map(|entry| &entry.reports)
-            .next()
-            .map_or(Vec::new(), |report| report.figures.iter().map(|(name, _)| *name).collect());
-        let mut head = vec!["target", "x floor"];
+            .filter_map(|round| Some(round.report.figure(figure)? / other.round(round.number)?.figure(figure)?));
+        Spread::of(paired)
+    }
+
+    /// A line a contestant, and what spoils the numbers below.
+    pub fn print(&self) -> String {
+        let names = self.figure_names();
+        let multiple = format!("x {}", self.base);
+        let mut head = vec!["target", &multiple];
         head.extend(&names);
         let mut table = Table::new(&head);
         for entry in &self.entries {
-            let ratio = self.ratio(entry.target).map_or_else(|| "-".to_owned(), figure);
-            let mut row = vec![entry.target.name().to_owned(), ratio];
+            let ratio = self.ratio(&entry.name).map_or_else(|| "-".to_owned(), Spread::print);
+            let mut row = vec![entry.name.clone(), ratio];
             for (index, name) in names.iter().enumerate() {
                 let spread = entry.spread(name);
                 let cell =
@@ -188,7 +248,8 @@ impl Trial {
             }
             table.push(row);
         }
-        let mut text = format!("{}\n{}", self.title, table.print());
+        let table = if self.entries.is_empty() { "nobody could be measured\n".to_owned() } else { table.print() };
+        let mut text = format!("{}\n{table}", self.title);
         for warning in self.warnings() {
             text.push_str(&format!("  ! {warning}\n"));
         }
@@ -197,8 +258,8 @@ impl Trial {
 
     /// What a reader should know before believing the numbers, each once.
     pub fn warnings(&self) -> Vec<String> {
-        let reports = self.entries.iter().flat_map(|entry| &entry.reports);
-        let mut warnings: Vec<String> = reports.flat_map(|report| report.warnings.clone()).collect();
+        let rounds = self.entries.iter().flat_map(|entry| &entry.rounds);
+        let mut warnings: Vec<String> = rounds.flat_map(|round| round.report.warnings.clone()).collect();
         warnings.extend(self.skipped.iter().map(|skipped| format!("skipped {skipped}")));
         let mut seen = std::collections::HashSet::new();
         warnings.retain(|warning| seen.insert(warning.clone()));
@@ -207,23 +268,26 @@ impl Trial {
 
     /// Everything, for machines.
     pub fn json(&self, machine: &Machine) -> Value {
+        let names = self.figure_names();
         let targets = self.entries.iter().map(|entry| {
-            let runs: Vec<&Value> = entry.reports.iter().map(|report| &report.json).collect();
-            let figures = entry.reports.first().map_or(Vec::new(), |report| report.figures.clone());
-            let medians = figures.iter().map(|(name, _)| {
-                let spread = entry.spread(name);
-                let value = spread.map(|spread| json!({"median": spread.median, "min": spread.min, "max": spread.max}));
-                ((*name).to_owned(), value.unwrap_or(Value::Null))
+            let runs: Vec<&Value> = entry.rounds.iter().map(|round| &round.report.json).collect();
+            let rounds: Vec<u32> = entry.rounds.iter().map(|round| round.number).collect();
+            let medians = names.iter().map(|name| {
+                let value = entry.spread(name).map_or(Value::Null, Spread::json);
+                ((*name).to_owned(), value)
             });
             json!({
+                "name": entry.name,
                 "target": entry.target.name(),
-                "ratio_to_floor": self.ratio(entry.target),
+                "ratio_to_base": self.ratio(&entry.name).map(Spread::json),
                 "figures": Value::Object(medians.collect()),
+                "rounds": rounds,
                 "runs": runs,
             })
         });
         json!({
             "title": self.title,
+            "base": self.base,
             "machine": machine.json(),
             "settings": self.settings,
             "skipped": self.skipped,
@@ -233,14 +297,23 @@ impl Trial {
 }
 
 impl Entry {
+    fn of(contestant: &Contestant<'_>) -> Entry {
+        Entry { name: contestant.name.clone(), target: contestant.place.target(), rounds: Vec::new() }
+    }
+
+    /// The outcome of a round, if it came to one.
+    pub fn round(&self, number: u32) -> Option<&Report> {
+        self.rounds.iter().find(|round| round.number == number).map(|round| &round.report)
+    }
+
     /// The score over all rounds.
     pub fn score(&self) -> Option<Spread> {
-        Spread::of(self.reports.iter().map(Report::score))
+        Spread::of(self.rounds.iter().map(|round| round.report.score()))
     }
 
     /// A figure over all rounds.
     pub fn spread(&self, name: &str) -> Option<Spread> {
-        Spread::of(self.reports.iter().filter_map(|report| report.figure(name)))
+        Spread::of(self.rounds.iter().filter_map(|round| round.report.figure(name)))
     }
 }
 
@@ -249,7 +322,16 @@ pub(super) mod samples {
     use super::*;
     use crate::bench::histogram::Latencies;
 
-    /// A trial with these scores a target.
+    /// A trial of Fanwire against itself, with these scores a variant; the first is the base.
+    pub(crate) fn variants(scores: &[(&str, &[f64])]) -> Trial {
+        let scores_only: Vec<_> = scores.iter().map(|(_, scores)| (Target::Fanwire, *scores)).collect();
+        let mut trial = trial(&scores_only);
+        trial.base = scores[0].0.to_owned();
+        trial.entries.iter_mut().zip(scores).for_each(|(entry, (name, _))| entry.name = (*name).to_owned());
+        trial
+    }
+
+    /// A trial with these scores a target; no number is a round that failed.
     pub(crate) fn trial(scores: &[(Target, &[f64])]) -> Trial {
         let mut latencies = Latencies::default();
         (1..1_000).for_each(|value| latencies.record(value * 100));
@@ -261,13 +343,14 @@ pub(super) mod samples {
             memory: vec![(0, 1_000_000), (1_000, 2_000_000)],
             json: json!({"score": score}),
         };
-        let entry = |(target, scores): &(Target, &[f64])| Entry {
-            target: *target,
-            reports: scores.iter().map(|score| report(*target, *score)).collect(),
-            has_failed: false,
+        let entry = |(target, scores): &(Target, &[f64])| {
+            let rounds = scores.iter().zip(1..).filter(|(score, _)| score.is_finite());
+            let rounds = rounds.map(|(score, number)| Round { number, report: report(*target, *score) });
+            Entry { name: target.name().to_owned(), target: *target, rounds: rounds.collect() }
         };
         Trial {
             title: "a title with <angles>".to_owned(),
+            base: Target::Floor.name().to_owned(),
             entries: scores.iter().map(entry).collect(),
             settings: vec!["floor: as it comes".to_owned()],
             skipped: Vec::new(),
@@ -278,22 +361,70 @@ pub(super) mod samples {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::brokers::Setup;
 
     #[test]
-    fn the_middle_is_the_middle() {
-        let spread = Spread::of([3.0, f64::NAN, 1.0, 2.0]).unwrap();
-        assert_eq!((spread.median, spread.min, spread.max), (2.0, 1.0, 3.0));
-        assert_eq!(Spread::of([1.0, 2.0]).unwrap().median, 1.5);
-        assert_eq!(Spread::of([f64::NAN]), None);
-        assert_eq!(spread.print(), "2.00 (1.00..3.00)");
+    fn scores_are_told_as_multiples_of_the_floor_in_the_same_round() {
+        // A slow second round slows both: its multiple is as good as any.
+        let trial = samples::trial(&[(Target::Floor, &[20.0, 40.0, 21.0]), (Target::Fanwire, &[30.0, 56.0, 33.6])]);
+        assert_eq!(trial.ratio("fanwire"), Some(Spread { median: 1.5, min: 1.4, max: 1.6 }));
+        let text = trial.print();
+        assert!(text.contains("fanwire  1.50 (1.40..1.60)  33.6 (30.0..56.0)"), "{text}");
+        let json = trial.json(&Machine::here());
+        assert_eq!(json["targets"][1]["figures"]["ns/delivery"]["median"], 33.6);
+        assert_eq!(json["targets"][1]["ratio_to_base"]["max"], 1.6);
     }
 
     #[test]
-    fn scores_are_told_as_multiples_of_the_floor() {
-        let trial = samples::trial(&[(Target::Floor, &[20.0, 22.0, 21.0]), (Target::Fanwire, &[30.0, 33.0, 31.5])]);
-        assert_eq!(trial.ratio(Target::Fanwire), Some(1.5));
-        let text = trial.print();
-        assert!(text.contains("fanwire     1.50  31.5 (30.0..33.0)"), "{text}");
-        assert_eq!(trial.json(&Machine::here())["targets"][1]["figures"]["ns/delivery"]["median"], 31.5);
+    fn a_round_that_one_of_both_has_missed_makes_no_multiple() {
+        let (floor, fanwire) = ([20.0, f64::NAN, 20.0, 10.0], [40.0, 40.0, f64::NAN, 30.0]);
+        let trial = samples::trial(&[(Target::Floor, &floor), (Target::Fanwire, &fanwire)]);
+        assert_eq!(trial.ratio("fanwire"), Some(Spread { median: 2.5, min: 2.0, max: 3.0 }));
+        assert_eq!(trial.json(&Machine::here())["targets"][1]["rounds"], json!([1, 2, 4]));
+        let alone = samples::trial(&[(Target::Fanwire, &[1.0])]);
+        assert_eq!(alone.ratio("fanwire"), None);
+    }
+
+    #[test]
+    fn each_round_begins_with_the_next_one() {
+        let order: Vec<Vec<usize>> = (1..=4).map(|round| turns(round, 3).collect()).collect();
+        assert_eq!(order, [[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 1, 2]]);
+        assert_eq!(turns(1, 0).count(), 0);
+    }
+
+    /// Fails against everybody.
+    struct Hopeless;
+
+    impl Workload for Hopeless {
+        fn title(&self) -> String {
+            "hopeless".to_owned()
+        }
+        fn setup(&self) -> Setup {
+            Setup { split: false, reactors: 1, queue_bytes_max: None }
+        }
+        fn objection(&self, target: Target) -> Option<&'static str> {
+            (target == Target::Floor).then_some("it has no topics")
+        }
+        fn run(&self, _broker: &Broker) -> Result<Report, BenchError> {
+            Err(BenchError::Stuck("it says nothing".to_owned()))
+        }
+    }
+
+    #[test]
+    fn when_everybody_fails_the_trial_says_who_and_why() {
+        let address = ([127, 0, 0, 1], 1).into();
+        let contestant = |target| Contestant {
+            name: Target::name(target).to_owned(),
+            place: Place::Attached(target, address, None),
+            workload: &Hopeless,
+        };
+        let (mut lines, contestants) = (Vec::new(), [Target::Floor, Target::Nats].map(contestant));
+        let mut show = |text: &str| lines.push(text.to_owned());
+        let trial = contest("t".to_owned(), "floor", &contestants, 2, &mut Progress::new(4, &mut show)).unwrap();
+        assert!(trial.entries.is_empty());
+        let reasons = ["floor: it has no topics", "nats, round 1: it says nothing", "nats, round 2: it says nothing"];
+        assert_eq!(trial.skipped, reasons);
+        assert!(trial.print().contains("nobody could be measured\n  ! skipped floor: it has no topics"));
+        assert_eq!(lines, ["run 1 of 2: round 1 of 2, nats: t", "run 2 of 2: round 2 of 2, nats: t"]);
     }
 }

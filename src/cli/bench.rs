@@ -8,6 +8,7 @@ use crate::bench::compare::{self, Comparison};
 use crate::bench::error::BenchError;
 use crate::bench::machine::{Machine, raise_open_files};
 use crate::bench::page::page;
+use crate::bench::progress::Progress;
 use crate::bench::report::Workload;
 use crate::bench::stamp::STAMP_BYTES;
 use crate::bench::trial::{Field, Trial, hold};
@@ -19,7 +20,7 @@ use crate::bench::workloads::latency::Latency;
 use crate::bench::workloads::request::Request;
 use crate::bench::workloads::storm::Storm;
 use crate::bench::workloads::topics::ManyTopics;
-use crate::bench::{brokers, doctor, relay};
+use crate::bench::{brokers, calculator, doctor, relay, scaling};
 use clap::Subcommand;
 use serde_json::Value;
 use std::ffi::OsString;
@@ -37,6 +38,7 @@ Examples:
   fanwire bench fanout --subs 100 --target nats --addr 127.0.0.1:4222 --pid $(pidof nats-server)
   fanwire bench latency --rate 20000 --hgrm latency.hgrm
   fanwire bench compare --json numbers.json --html numbers.html
+  fanwire bench scaling --html scaling.html
 
 Without --addr the bench starts the brokers itself, on free ports of loopback with settings that it prints, and ends
 them afterwards. The score is the broker's CPU time (user and system) for one delivery, as a multiple of the floor:
@@ -65,6 +67,9 @@ enum Verb {
         #[arg(long, value_name = "K", default_value_t = 1)]
         #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         topics: u32,
+        /// Connections beside them that do nothing
+        #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=5_000_000))]
+        idle: u32,
         /// Messages a second in all, open loop [default: at saturation]
         #[arg(long, value_name = "R", value_parser = parse_rate)]
         rate: Option<f64>,
@@ -180,7 +185,7 @@ enum Verb {
     },
     /// The whole table: every broker that is installed, beside the floor, in turns
     Compare {
-        /// Rounds: A B C, A B C
+        /// Rounds, in turns, rotated: A B C, B C A
         #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
         rounds: u32,
         /// How long each run is measured
@@ -192,10 +197,25 @@ enum Verb {
         /// Brokers, split by commas, or all
         #[arg(long, value_name = "TARGETS", default_value = "all", value_parser = parse_targets)]
         target: Targets,
-        /// Write everything for machines
+        /// Write everything for machines; - is standard output, in place of the tables
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
         /// Write one page for people
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+    },
+    /// Scaling on paper: what a message, a write and a hop cost here, and what more cores would carry
+    Scaling {
+        /// Rounds, in turns, rotated
+        #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+        rounds: u32,
+        /// How long each run is measured
+        #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
+        duration: Duration,
+        /// Write everything for machines; - is standard output, in place of the tables
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+        /// Write one page with fields to change
         #[arg(long, value_name = "FILE")]
         html: Option<PathBuf>,
     },
@@ -240,13 +260,13 @@ struct Run {
     /// Its process: for CPU time and memory
     #[arg(long, value_name = "PID", requires = "addr")]
     pid: Option<u32>,
-    /// Reactor threads of the Fanwire that is started
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
-    reactors: u32,
+    /// Reactor threads of the Fanwire that is started [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    reactors: Option<u32>,
     /// How long each run is measured
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     duration: Duration,
-    /// Rounds: A B C, A B C
+    /// Rounds, in turns, rotated: A B C, B C A
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
     /// Write everything for machines; - is standard output, in place of the table
@@ -275,8 +295,13 @@ impl Bench {
                 let plan = compare::Plan { rounds, duration, only, targets: target.0 };
                 compare(&plan, json.as_deref(), html.as_deref())
             }
+            Verb::Scaling { rounds, duration, json, html } => {
+                let scaling = shown(|show| scaling::measure(rounds, duration, show))?;
+                let page = || calculator::page(&scaling);
+                put_out(|| scaling.print(), || scaling.json(), page, json.as_deref(), html.as_deref())
+            }
             Verb::Latency { rate, subs, size, hgrm, run } => {
-                let (duration, reactors) = (run.duration, run.reactors);
+                let (duration, reactors) = (run.duration, run.reactors());
                 let trial = run.hold(&Latency { rate, subscribers: subs, payload_bytes: size, duration, reactors })?;
                 write_hgrm(&trial, hgrm.as_deref())
             }
@@ -292,43 +317,44 @@ impl Verb {
     /// The verbs that are one workload and nothing else.
     fn workload(self) -> (Box<dyn Workload>, Run) {
         match self {
-            Verb::Fanout { pubs, subs, topics, rate, messages, run } => {
+            Verb::Fanout { pubs, subs, topics, idle, rate, messages, run } => {
                 let Messages { size: payload_bytes, batch } = messages;
-                let (publishers, subscribers, duration, reactors) = (pubs, subs, run.duration, run.reactors);
+                let (publishers, subscribers, duration, reactors) = (pubs, subs, run.duration, run.reactors());
                 let workload =
-                    Fanout { publishers, subscribers, topics, payload_bytes, batch, rate, duration, reactors };
+                    Fanout { publishers, subscribers, topics, idle, payload_bytes, batch, rate, duration, reactors };
                 (Box::new(workload), run)
             }
             Verb::Request { rate, in_flight, size, run } => {
-                let (duration, reactors) = (run.duration, run.reactors);
+                let (duration, reactors) = (run.duration, run.reactors());
                 (Box::new(Request { rate, in_flight, payload_bytes: size, duration, reactors }), run)
             }
             Verb::Conns { conns, ramp, one_topic, rate_per_conn, run } => {
                 let (connections, rate_per_connection) = (conns, rate_per_conn);
-                let (duration, reactors) = (run.duration, run.reactors);
+                let (duration, reactors) = (run.duration, run.reactors());
                 let workload = Conns { connections, ramp, one_topic, rate_per_connection, duration, reactors };
                 (Box::new(workload), run)
             }
             Verb::Storm { conns, run } => {
-                let (duration, reactors) = (run.duration, run.reactors);
+                let (duration, reactors) = (run.duration, run.reactors());
                 (Box::new(Storm { connections: conns, duration, reactors }), run)
             }
             Verb::Isolation { subs, stalled, messages, run } => {
                 let Messages { size: payload_bytes, batch } = messages;
-                let (subscribers, duration, reactors) = (subs, run.duration, run.reactors);
+                let (subscribers, duration, reactors) = (subs, run.duration, run.reactors());
                 (Box::new(Isolation { subscribers, stalled, payload_bytes, batch, duration, reactors }), run)
             }
             Verb::Topics { topics, conns, messages, run } => {
                 let Messages { size: payload_bytes, batch } = messages;
-                let (connections, duration, reactors) = (conns, run.duration, run.reactors);
+                let (connections, duration, reactors) = (conns, run.duration, run.reactors());
                 (Box::new(ManyTopics { topics, connections, payload_bytes, batch, duration, reactors }), run)
             }
             Verb::Game { rooms, players, hz, size, run } => {
-                let (duration, reactors) = (run.duration, run.reactors);
+                let (duration, reactors) = (run.duration, run.reactors());
                 (Box::new(Game { rooms, players, hz, payload_bytes: size, duration, reactors }), run)
             }
             Verb::Latency { .. }
             | Verb::Compare { .. }
+            | Verb::Scaling { .. }
             | Verb::Doctor
             | Verb::Leash { .. }
             | Verb::FloorRelay { .. } => {
@@ -340,12 +366,21 @@ impl Verb {
 
 impl Run {
     fn hold(&self, workload: &dyn Workload) -> Result<Trial, Failure> {
-        let trial = shown(|tell| hold(workload, &self.field()?, self.rounds, tell))?;
+        let (field, rounds) = (self.field()?, self.rounds);
+        let runs = rounds * u32::try_from(self.target.0.len()).expect("a few");
+        let trial = shown(|show| hold(workload, &field, rounds, &mut Progress::new(runs, show)))?;
+        if trial.entries.is_empty() {
+            return Err(Failure::Run(format!("nobody could be measured: {}", trial.skipped.join("; "))));
+        }
         let machine = Machine::here();
         // The table comes first: a file that can't be written must not cost what was measured.
         if self.json.as_deref() != Some(Path::new("-")) {
             let settings: String = trial.settings.iter().map(|line| format!("  {line}\n")).collect();
-            print(&format!("{}\n{settings}\n{}", machine.line(), trial.print()))?;
+            let rounds = match rounds {
+                1 => "1 round".to_owned(),
+                rounds => format!("{rounds} rounds, in turns, rotated"),
+            };
+            print(&format!("{}\n{settings}  {rounds}\n\n{}", machine.line(), trial.print()))?;
         }
         if let Some(file) = &self.json {
             write_json(file, &trial.json(&machine))?;
@@ -353,7 +388,15 @@ impl Run {
         Ok(trial)
     }
 
+    fn reactors(&self) -> u32 {
+        self.reactors.unwrap_or(1)
+    }
+
     fn field(&self) -> Result<Field, BenchError> {
+        if self.addr.is_some() && self.reactors.is_some() {
+            let message = "--reactors is for a Fanwire that the bench starts: start the one at --addr with it instead";
+            return Err(BenchError::Usage(message.to_owned()));
+        }
         match (&*self.target.0, self.addr) {
             (targets, None) => Ok(Field::Own(targets.to_vec())),
             ([target], Some(address)) => Ok(Field::Attached { target: *target, address, process: self.pid }),
@@ -363,15 +406,26 @@ impl Run {
 }
 
 fn compare(plan: &compare::Plan, json: Option<&Path>, html: Option<&Path>) -> Result<(), Failure> {
-    let comparison: Comparison = shown(|tell| compare::compare(plan, tell))?;
+    let comparison: Comparison = shown(|show| compare::compare(plan, show))?;
+    put_out(|| comparison.print(), || comparison.json(), || page(&comparison), json, html)
+}
+
+/// Text for people, unless standard output is for machines, and the files that were asked for.
+fn put_out(
+    text: impl Fn() -> String,
+    value: impl Fn() -> Value,
+    page: impl Fn() -> String,
+    json: Option<&Path>,
+    html: Option<&Path>,
+) -> Result<(), Failure> {
     if json != Some(Path::new("-")) {
-        print(&comparison.print())?;
+        print(&text())?;
     }
     if let Some(file) = json {
-        write_json(file, &comparison.json())?;
+        write_json(file, &value())?;
     }
     if let Some(file) = html {
-        write(file, &page(&comparison))?;
+        write(file, &page())?;
     }
     Ok(())
 }
@@ -402,8 +456,8 @@ impl From<BenchError> for Failure {
 
 fn write_hgrm(trial: &Trial, file: Option<&Path>) -> Result<(), Failure> {
     let Some(file) = file else { return Ok(()) };
-    let report = trial.entries.last().and_then(|entry| entry.reports.last());
-    let latencies = report.and_then(|report| report.latencies.as_ref()).expect("a latency run has latencies");
+    let round = trial.entries.last().and_then(|entry| entry.rounds.last());
+    let latencies = round.and_then(|round| round.report.latencies.as_ref()).expect("a latency run has latencies");
     write(file, &latencies.hgrm())
 }
 

@@ -3,10 +3,13 @@
 use super::{Generator, PATIENCE};
 use crate::bench::adapter::{Opening, Topics};
 use crate::bench::error::BenchError;
-use crate::bench::link::Stage;
+use crate::bench::link::{Dialling, Stage};
 use crate::bench::scenario::{Member, Order};
 use std::ops::Range;
 use std::time::{Duration, Instant};
+
+/// How long nothing may come before nothing more will.
+const WAKE_PATIENCE: Duration = Duration::from_millis(300);
 
 impl Generator {
     /// From now on no more than so many connections a second are made.
@@ -67,6 +70,27 @@ impl Generator {
         }
     }
 
+    /// Lets those who stopped reading read what is left, unheard, until nothing more comes: whom the broker has turned
+    /// away learns of it only behind what was sent before. How many connections the broker has closed so far.
+    pub fn wake(&mut self) -> Result<u64, BenchError> {
+        let begin = Instant::now();
+        let mut last_change = begin;
+        while last_change.elapsed() < WAKE_PATIENCE && begin.elapsed() < PATIENCE {
+            for member in 0..self.links.len() {
+                while self.is_stalled(member) {
+                    match self.links[member].receive(&mut self.buffer) {
+                        Ok(None) => break,
+                        Ok(Some(0)) => self.lose(member, "it closed the connection")?,
+                        Ok(Some(_)) => last_change = Instant::now(),
+                        Err(error) => self.lose(member, &error.to_string())?,
+                    }
+                }
+            }
+            self.turn(Some(Duration::from_millis(10)))?;
+        }
+        Ok(self.totals.closed)
+    }
+
     /// How many are called and do not stand yet.
     pub fn standing_left(&self) -> usize {
         self.to_dial.len() + self.on_their_way
@@ -86,7 +110,13 @@ impl Generator {
                 topics,
             };
             let open = |out: &mut Vec<u8>| scenario.target.open(&opening, out);
-            let dialled = self.links[member].dial(member, scenario.address, self.poll.registry(), open);
+            let dialling = Dialling {
+                number: member,
+                address: scenario.address,
+                links_a_source: self.links_a_source,
+                reads: plan.reads,
+            };
+            let dialled = self.links[member].dial(&dialling, self.poll.registry(), open);
             dialled.map_err(|error| BenchError::Connect { number: member, address: scenario.address, error })?;
             self.on_their_way += 1;
             self.totals.dialled += 1;
@@ -112,5 +142,45 @@ fn publishes(member: &Member, topics: &Topics) -> Range<u32> {
         None => 0..0,
         Some(Order::Fixed(topic)) => *topic..*topic + 1,
         Some(_) => 0..topics.count(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::adapter::Target;
+    use crate::bench::scenario::Scenario;
+    use crate::bench::targets::floor::ANSWER;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    #[test]
+    fn who_does_not_read_learns_of_an_orderly_close_when_woken() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let scenario = Scenario {
+            target: Target::Floor,
+            address: listener.local_addr().unwrap(),
+            process: None,
+            topics: Topics::new(1, '/'),
+            publishers_a_topic: 1,
+            payload_bytes: 24,
+            members: vec![Member { reads: false, ..Member::hearing(0) }, Member::hearing(0)],
+        };
+        let broker = std::thread::spawn(move || {
+            let mut sockets: Vec<_> = (0..2).map(|_| listener.accept().unwrap().0).collect();
+            for socket in &mut sockets {
+                socket.read_exact(&mut [0; 5]).unwrap();
+                socket.write_all(&[ANSWER]).unwrap();
+            }
+            // Whoever comes first is turned away, behind more than was ever read.
+            let mut first = sockets.remove(0);
+            first.write_all(&[0; 1_000]).unwrap();
+            sockets
+        });
+        let mut generator = Generator::new(scenario).unwrap();
+        generator.gather(0..2).unwrap();
+        let _others = broker.join().unwrap();
+        assert_eq!(generator.wake().unwrap(), 1);
+        assert_eq!(generator.links[1].stage, Stage::Standing);
     }
 }

@@ -90,11 +90,7 @@ impl Workload for Conns {
     }
 
     fn setup(&self) -> Setup {
-        Setup { split: !self.one_topic, reactors: self.reactors }
-    }
-
-    fn wants_fresh_broker(&self) -> bool {
-        true
+        Setup { split: !self.one_topic, reactors: self.reactors, queue_bytes_max: None }
     }
 
     fn objection(&self, target: Target) -> Option<&'static str> {

@@ -3,6 +3,7 @@
 use super::{WARM_UP, scenario, topics};
 use crate::bench::adapter::Target;
 use crate::bench::brokers::{Broker, Setup};
+use crate::bench::calls::UNCOUNTED;
 use crate::bench::error::BenchError;
 use crate::bench::generator::Generator;
 use crate::bench::report::{Report, Workload, latency_us, or_nan};
@@ -20,6 +21,8 @@ pub struct Fanout {
     pub subscribers: u32,
     /// Topics.
     pub topics: u32,
+    /// Connections beside them that do nothing.
+    pub idle: u32,
     /// Bytes of a payload.
     pub payload_bytes: usize,
     /// Messages of one write of a publisher.
@@ -47,7 +50,8 @@ impl Fanout {
         let subscribers = (0..self.subscribers).map(|number| Member::hearing(number % self.topics));
         let order = if self.topics == 1 { Order::Fixed(0) } else { Order::Cycle };
         let publishers = (0..self.publishers).map(|number| Member::publishing(number, order.clone()));
-        let members = subscribers.chain(publishers).collect();
+        let idle = (0..self.idle).map(|_| Member::idle());
+        let members = subscribers.chain(publishers).chain(idle).collect();
         let scenario = scenario(broker, topics(broker.target, self.topics), self.payload_bytes, members);
         Scenario { publishers_a_topic: self.publishers, ..scenario }
     }
@@ -61,15 +65,16 @@ impl Workload for Fanout {
             None => format!("at saturation, at most {window} messages ahead of the slowest subscriber"),
             Some(rate) => format!("at {rate:.0} messages a second, open loop"),
         };
+        let idle = if self.idle > 0 { format!(", beside {} idle connections", self.idle) } else { String::new() };
         format!(
-            "{publishers} -> {subscribers} over {}, {payload_bytes} bytes, {} a write, {drive}",
+            "{publishers} -> {subscribers} over {}, {payload_bytes} bytes, {} a write, {drive}{idle}",
             counted(*topics, "topic"),
             counted(*batch, "message"),
         )
     }
 
     fn setup(&self) -> Setup {
-        Setup { split: self.publishers > 1 || self.topics > 1, reactors: self.reactors }
+        Setup { split: self.publishers > 1 || self.topics > 1, reactors: self.reactors, queue_bytes_max: None }
     }
 
     fn objection(&self, target: Target) -> Option<&'static str> {
@@ -82,17 +87,25 @@ impl Workload for Fanout {
             return Err(BenchError::Usage("there are more topics than subscribers: some would have nobody".to_owned()));
         }
         let mut generator = Generator::new(self.scenario(broker))?;
-        generator.gather(0..(self.subscribers + self.publishers) as usize)?;
-        let measured = generator.run(&self.load())?;
+        generator.gather(0..(self.subscribers + self.publishers + self.idle) as usize)?;
+        let measured = generator.run_counted(&self.load())?;
+        let (p50, p99) = match self.rate {
+            // At saturation the window decides when a message leaves: its latency is the queue's length in time.
+            None => ("closed-loop p50 us", "closed-loop p99 us"),
+            Some(_) => ("p50 us", "p99 us"),
+        };
         let figures = vec![
             ("ns/delivery", or_nan(measured.ns_per_delivery())),
             ("deliveries/s", measured.deliveries_per_second()),
+            ("msgs/write", or_nan(measured.messages_per_write())),
             ("msgs/read", measured.messages_per_read()),
             ("broker cores", or_nan(measured.broker_cores())),
             ("bench idle %", measured.idle_share * 100.0),
-            ("p50 us", latency_us(&measured.latencies, 50.0)),
-            ("p99 us", latency_us(&measured.latencies, 99.0)),
+            (p50, latency_us(&measured.latencies, 50.0)),
+            (p99, latency_us(&measured.latencies, 99.0)),
         ];
-        Ok(Report::new(&measured, figures))
+        let mut report = Report::new(&measured, figures);
+        report.warnings.extend(measured.calls.is_none().then(|| UNCOUNTED.to_owned()));
+        Ok(report)
     }
 }

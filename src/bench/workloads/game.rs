@@ -3,6 +3,7 @@
 use super::{WARM_UP, scenario, topics};
 use crate::bench::adapter::Target;
 use crate::bench::brokers::{Broker, Setup};
+use crate::bench::calls::UNCOUNTED;
 use crate::bench::error::BenchError;
 use crate::bench::generator::Generator;
 use crate::bench::report::{Report, Workload, latency_us, or_nan};
@@ -41,7 +42,7 @@ impl Workload for Game {
     }
 
     fn setup(&self) -> Setup {
-        Setup { split: true, reactors: self.reactors }
+        Setup { split: true, reactors: self.reactors, queue_bytes_max: None }
     }
 
     fn objection(&self, target: Target) -> Option<&'static str> {
@@ -63,17 +64,19 @@ impl Workload for Game {
         generator.gather(0..count as usize)?;
         let players = f64::from(count);
         let drive = Drive::Pace { rate: players * self.hz, window: None };
-        let measured = generator.run(&Load { batch: 1, drive, warm_up: WARM_UP, duration: self.duration })?;
+        let measured = generator.run_counted(&Load { batch: 1, drive, warm_up: WARM_UP, duration: self.duration })?;
         let figures = vec![
             ("CPU us/player/s", or_nan(measured.broker_cores()) * 1e6 / players),
             ("ns/delivery", or_nan(measured.ns_per_delivery())),
             ("p50 us", latency_us(&measured.latencies, 50.0)),
             ("p99 us", latency_us(&measured.latencies, 99.0)),
             ("bytes/player/s", measured.read_bytes as f64 / measured.seconds / players),
+            ("msgs/write", or_nan(measured.messages_per_write())),
             ("msgs/read", measured.messages_per_read()),
             ("broker cores", or_nan(measured.broker_cores())),
         ];
         let mut report = Report::new(&measured, figures);
+        report.warnings.extend(measured.calls.is_none().then(|| UNCOUNTED.to_owned()));
         report.latencies = Some(measured.latencies);
         Ok(report)
     }

@@ -34,7 +34,7 @@ impl Workload for Latency {
     }
 
     fn setup(&self) -> Setup {
-        Setup { split: false, reactors: self.reactors }
+        Setup { split: false, reactors: self.reactors, queue_bytes_max: None }
     }
 
     fn run(&self, broker: &Broker) -> Result<Report, BenchError> {

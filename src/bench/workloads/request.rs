@@ -41,7 +41,7 @@ impl Workload for Request {
     }
 
     fn setup(&self) -> Setup {
-        Setup { split: true, reactors: self.reactors }
+        Setup { split: true, reactors: self.reactors, queue_bytes_max: None }
     }
 
     fn run(&self, broker: &Broker) -> Result<Report, BenchError> {
@@ -57,10 +57,14 @@ impl Workload for Request {
             None => Drive::Saturate(window),
         };
         let measured = generator.run(&Load { batch: 1, drive, warm_up: WARM_UP, duration: self.duration })?;
+        let [p50, p99, p999] = match self.rate {
+            Some(_) => ["p50 us", "p99 us", "p99.9 us"],
+            None => ["closed-loop p50 us", "closed-loop p99 us", "closed-loop p99.9 us"],
+        };
         let figures = vec![
-            ("p50 us", latency_us(&measured.latencies, 50.0)),
-            ("p99 us", latency_us(&measured.latencies, 99.0)),
-            ("p99.9 us", latency_us(&measured.latencies, 99.9)),
+            (p50, latency_us(&measured.latencies, 50.0)),
+            (p99, latency_us(&measured.latencies, 99.0)),
+            (p999, latency_us(&measured.latencies, 99.9)),
             ("requests/s", measured.deliveries_per_second()),
             ("CPU us/request", or_nan(measured.ns_per_delivery()) / 1e3),
             ("broker cores", or_nan(measured.broker_cores())),

@@ -33,7 +33,7 @@ impl Workload for Storm {
     }
 
     fn setup(&self) -> Setup {
-        Setup { split: true, reactors: self.reactors }
+        Setup { split: true, reactors: self.reactors, queue_bytes_max: None }
     }
 
     fn run(&self, broker: &Broker) -> Result<Report, BenchError> {

@@ -78,11 +78,7 @@ impl Workload for ManyTopics {
     }
 
     fn setup(&self) -> Setup {
-        Setup { split: true, reactors: self.reactors }
-    }
-
-    fn wants_fresh_broker(&self) -> bool {
-        true
+        Setup { split: true, reactors: self.reactors, queue_bytes_max: None }
     }
 
     fn objection(&self, target: Target) -> Option<&'static str> {

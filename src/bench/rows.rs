@@ -1,0 +1,127 @@
+//! The rows of the comparison: which work, how much of it, and what it is drawn as.
+
+use super::compare::Kind;
+use super::report::Workload;
+use super::verdicts::REACTOR_SUBSCRIBERS;
+use super::workloads::conns::Conns;
+use super::workloads::fanout::Fanout;
+use super::workloads::game::Game;
+use super::workloads::isolation::Isolation;
+use super::workloads::latency::Latency;
+use super::workloads::request::Request;
+use super::workloads::topics::ManyTopics;
+use std::time::Duration;
+
+/// Connections of the rows about very many of them, and open files beside them.
+const CONNECTIONS: u32 = 19_000;
+const OTHER_FILES: u64 = 500;
+const PAYLOAD_BYTES: usize = 64;
+const BATCH: u32 = 50;
+const LATENCY_RATE: f64 = 20_000.0;
+const REQUEST_RATE: f64 = 5_000.0;
+const TOPICS: u32 = 1_000_000;
+/// Connections that share a million exact subscriptions.
+const SHARING: u32 = 1_000;
+
+/// A row of Fanwire against itself: the first variant is what the others are multiples of.
+pub(super) struct Variants {
+    pub(super) name: &'static str,
+    pub(super) title: String,
+    pub(super) variants: Vec<(&'static str, Fanout)>,
+}
+
+/// The rows that are taken at saturation and at half of the floor's rate.
+pub(super) fn fanouts(duration: Duration) -> Vec<(&'static str, Fanout)> {
+    vec![
+        ("1 -> 100", fanout(1, 100, 1, duration)),
+        ("1 -> 1000", fanout(1, 1_000, 1, duration)),
+        ("1 -> 1", fanout(1, 1, 1, duration)),
+        ("10 -> 10 over 10 topics", fanout(10, 10, 10, duration)),
+    ]
+}
+
+fn fanout(publishers: u32, subscribers: u32, topics: u32, duration: Duration) -> Fanout {
+    Fanout {
+        publishers,
+        subscribers,
+        topics,
+        idle: 0,
+        payload_bytes: PAYLOAD_BYTES,
+        batch: BATCH,
+        rate: None,
+        duration,
+        reactors: 1,
+    }
+}
+
+/// The rows that are taken once.
+pub(super) fn others(duration: Duration, open_files_max: u64) -> Vec<(&'static str, Kind, Box<dyn Workload>)> {
+    let (payload_bytes, reactors, connections) = (PAYLOAD_BYTES, 1, connections(open_files_max));
+    let conns = |one_topic| Conns { connections, ramp: None, one_topic, rate_per_connection: None, duration, reactors };
+    let latency = Latency { rate: LATENCY_RATE, subscribers: 1, payload_bytes, duration, reactors };
+    let request = Request { rate: Some(REQUEST_RATE), in_flight: 100, payload_bytes, duration, reactors };
+    let game = Game { rooms: 1, players: 100, hz: 20.0, payload_bytes, duration, reactors };
+    let isolation = Isolation { subscribers: 100, stalled: 1, payload_bytes, batch: BATCH, duration, reactors };
+    let topics = ManyTopics { topics: TOPICS, connections: SHARING, payload_bytes, batch: BATCH, duration, reactors };
+    let stalled = Kind::Score("broker CPU for one delivery, as a multiple of that with nobody stalled: less is better");
+    let many = Kind::Score("broker CPU for one delivery under a wildcard, nanoseconds: less is better");
+    vec![
+        ("latency at 20 000/s", Kind::Latency, Box::new(latency)),
+        ("request latency at 5 000/s", Kind::Latency, Box::new(request)),
+        ("game: 100 players at 20 Hz", Kind::Latency, Box::new(game)),
+        ("1 of 100 stalled", stalled, Box::new(isolation)),
+        ("1 million topics", many, Box::new(topics)),
+        ("idle connections, own topic each", Kind::Memory, Box::new(conns(false))),
+        ("idle connections, one topic", Kind::Memory, Box::new(conns(true))),
+    ]
+}
+
+/// The rows of Fanwire against itself.
+pub(super) fn variants(duration: Duration, open_files_max: u64) -> Vec<Variants> {
+    let plain = fanout(1, REACTOR_SUBSCRIBERS, 1, duration);
+    let idle = connections(open_files_max);
+    let of = |reactors| Fanout { reactors, ..plain.clone() };
+    vec![
+        Variants {
+            name: "idle connections beside",
+            title: format!("fanwire, {}, beside {idle} idle connections and without", plain.title()),
+            variants: vec![("alone", plain.clone()), ("beside idle", Fanout { idle, ..plain.clone() })],
+        },
+        Variants {
+            name: "several reactors",
+            title: format!("fanwire on one reactor and on several, {}", plain.title()),
+            variants: vec![("1 reactor", of(1)), ("2 reactors", of(2)), ("4 reactors", of(4))],
+        },
+    ]
+}
+
+/// How many connections this process may have.
+fn connections(open_files_max: u64) -> u32 {
+    let most = u32::try_from(open_files_max.saturating_sub(OTHER_FILES)).unwrap_or(u32::MAX);
+    CONNECTIONS.min(most).max(5)
+}
+
+/// What all rows are called.
+pub(super) fn names() -> Vec<&'static str> {
+    let (others, variants) = (others(Duration::ZERO, u64::MAX), variants(Duration::ZERO, u64::MAX));
+    let fanouts = fanouts(Duration::ZERO);
+    let names = fanouts.iter().map(|(name, _)| *name).chain(others.iter().map(|(name, ..)| *name));
+    names.chain(variants.iter().map(|row| row.name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_has_a_name_of_its_own() {
+        let mut names = names();
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+    }
+
+    #[test]
+    fn a_machine_with_few_files_has_fewer_connections() {
+        assert_eq!([20_000, 1_024, 100, u64::MAX].map(connections), [19_000, 524, 5, 19_000]);
+    }
+}
