@@ -10,7 +10,7 @@ use fanwire_wire::frame::{
 pub struct NativeEncoding;
 
 impl Encoding for NativeEncoding {
-    #[inline]
+    #[inline(always)]
     fn render_message(&self, message: &Delivery<'_>, out: &mut Vec<u8>) {
         let Delivery { address, topic, headers, payload } = *message;
         match address {
