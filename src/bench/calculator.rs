@@ -38,7 +38,7 @@ function carried(cores) {
   const total = Object.values(parts).reduce((sum, part) => sum + part, 0);
   const sent = parts.deliveries + parts.writes;
   const own = parts.messages + parts.hops + (1 - remote) * sent;
-  const other = others < 1 ? 0 : remote / others * sent;
+  const other = hops > 0 ? remote / hops * sent : 0;
   return { parts, total, hops, messages: cores * 1e9 / total, topic: 1e9 / Math.max(own, other), own, other };
 }
 function needed(rate) {

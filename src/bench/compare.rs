@@ -202,7 +202,7 @@ impl Comparison {
 
     /// Everything for people: the machine, the settings, the table, and each row in detail.
     pub fn print(&self) -> String {
-        let mut text = format!("{}, {} rounds, in turns, rotated\n{}\n", self.date, self.rounds, self.machine.line());
+        let mut text = format!("{}, rounds: {}, in turns, rotated\n{}\n", self.date, self.rounds, self.machine.line());
         self.settings().iter().for_each(|line| text.push_str(&format!("  {line}\n")));
         text.push_str(&format!("\n{}", self.summary().print()));
         let verdicts = self.verdicts();

@@ -5,7 +5,7 @@
 //!  a message = message + hops x hop + S x (delivery + write / b)       nanoseconds of CPU, on all cores together
 //!  all cores = N x 1e9 / a message                                     messages a second, traffic spread evenly
 //!  one topic = 1e9 / max(message + hops x hop + S x (1 - r) x (delivery + write / b),      its publisher's reactor
-//!                        S x r / (N - 1) x (delivery + write / b))                         any other one
+//!                        S x r / hops x (delivery + write / b))                 any other one with subscribers
 //! ```
 //!
 //! N reactors with a core each, S subscribers of a message, r the share of them on other reactors than the publisher's
@@ -105,7 +105,7 @@ impl Prices {
         let total_ns: f64 = parts.iter().sum();
         let sent_ns = deliveries_ns + writes_ns;
         let own_ns = parts[0] + parts[1] + (1.0 - remote) * sent_ns;
-        let other_ns = if cores > 1 { remote / others * sent_ns } else { 0.0 };
+        let other_ns = if hops > 0.0 { remote / hops * sent_ns } else { 0.0 };
         let messages = count * 1e9 / total_ns;
         Load {
             messages,
@@ -188,6 +188,12 @@ mod tests {
     fn rooms_that_stay_on_one_core_scale_without_loss() {
         let shape = Shape { subscribers: 100.0, messages_per_write: 1.0, remote: Some(0.0) };
         assert!(near(PRICES.carried(&shape, 64).messages, 64.0 * PRICES.carried(&shape, 1).messages));
+    }
+
+    #[test]
+    fn a_single_subscriber_far_away_is_bound_by_its_own_reactor() {
+        let shape = Shape { subscribers: 1.0, messages_per_write: 1.0, remote: Some(1.0) };
+        assert!(near(PRICES.carried(&shape, 64).one_topic, 1e9 / 1_010.0));
     }
 
     #[test]

@@ -57,7 +57,7 @@ fn colours() -> String {
 fn head(comparison: &Comparison) -> String {
     let settings: String = comparison.settings().iter().map(|line| format!("<li>{}</li>\n", escaped(line))).collect();
     format!(
-        "<h1>fanwire bench</h1>\n<p>{}<br>{}, medians of {} rounds in turns, rotated</p>\n\
+        "<h1>fanwire bench</h1>\n<p>{}<br>{}, medians, rounds in turns and rotated: {}</p>\n\
          <p>The score is the broker's CPU time (user and system) for one delivery. The floor is a bare epoll relay \
          that only reads and writes: what the kernel itself costs. Multiples are of the floor, taken round by round.\
          </p>\n\

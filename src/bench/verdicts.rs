@@ -5,7 +5,6 @@
 
 use super::adapter::Target;
 use super::compare::Row;
-use super::plot::escaped;
 use super::spread::Spread;
 use super::table::{Table, figure};
 use super::trial::Trial;
@@ -207,14 +206,8 @@ pub fn html(verdicts: &[Verdict]) -> String {
     if verdicts.is_empty() {
         return String::new();
     }
-    let missed = verdicts.iter().filter(|verdict| verdict.judgement().starts_with("missed"));
-    let missed: String = missed
-        .map(|verdict| {
-            let text = format!("{}: {}, {}", verdict.work, verdict.what, verdict.judgement());
-            format!("<p class=\"warning\">{}</p>\n", escaped(&text))
-        })
-        .collect();
-    format!("<h2>What Fanwire must be</h2>\n<div class=\"scroll\">{}</div>\n{missed}", table(verdicts).html())
+    let table = table(verdicts).html().replace("<td>missed", "<td class=\"warning\">missed");
+    format!("<h2>What Fanwire must be</h2>\n<div class=\"scroll\">{table}</div>\n")
 }
 
 /// All of them, for machines.
@@ -286,5 +279,12 @@ mod tests {
         assert!(judged("1 -> 100", trial(&[(Target::Fanwire, &[1.0])])).is_empty());
         assert!(judged("no demand", trial(&[(Target::Fanwire, &[1.0])])).is_empty());
         assert_eq!(html(&[]), "");
+    }
+
+    #[test]
+    fn what_is_missed_stands_out_on_the_page() {
+        let seen = Spread { median: 2.0, min: 2.0, max: 2.0 };
+        let verdict = Verdict { work: "w".to_owned(), what: "x", seen, bound: Bound::AtMost(1.5, 1.2) };
+        assert!(html(&[verdict]).contains("<td class=\"warning\">missed: 2.00</td>"));
     }
 }

@@ -430,12 +430,15 @@ fn put_out(
     Ok(())
 }
 
+/// Characters of a progress line: one that wraps could not be redrawn.
+const PROGRESS_CHARACTERS: usize = 79;
+
 /// Does long work with a progress line on a terminal.
 fn shown<T>(work: impl FnOnce(&mut dyn FnMut(&str)) -> Result<T, BenchError>) -> Result<T, Failure> {
     let is_terminal = io::stderr().is_terminal();
     let mut line = |text: &str| {
         if is_terminal {
-            let text: String = text.chars().take(100).collect();
+            let text: String = text.chars().take(PROGRESS_CHARACTERS).collect();
             // Progress that can't be shown is no reason to stop.
             let _ = write!(io::stderr(), "\r\x1b[K{text}");
         }
