@@ -7,6 +7,9 @@
 //! ```
 //!
 //! A pause has its time, whatever the listener tells meanwhile: a waiting connection is an edge, not a descriptor.
+//! In a storm connections gather for a moment before they are accepted together: waking two threads for each of them
+//! would cost as much as all the rest. One that comes alone is accepted at once.
+//!
 //! While a connection finds no open door, it is kept, and no other one is accepted: who waits, waits in the kernel's
 //! backlog.
 
@@ -25,6 +28,7 @@ use mio::{Events, Poll, Token};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 /// Connections accepted in one batch.
@@ -33,6 +37,8 @@ const BATCH_MAX: usize = 64;
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long it pauses when a connection finds no open door: about as long as a reactor's turn at the worst.
 const PAUSE_AT_FULL_DOOR: Duration = Duration::from_millis(1);
+/// What lies between two batches at the least.
+const GATHERING: Duration = Duration::from_micros(200);
 /// The listener and the waker.
 const EVENTS_MAX: usize = 8;
 const LISTENER: Token = Token(0);
@@ -46,6 +52,8 @@ pub struct Acceptor {
     /// The listener may have a connection; an edge has told so.
     is_ready: bool,
     paused_until: Option<Time>,
+    /// When accepting began last.
+    last_batch: Time,
     admission: Admission,
     balance: Balance,
     /// Accepted and admitted, and no reactor has taken it yet.
@@ -71,6 +79,7 @@ impl Acceptor {
             listener,
             is_ready: false,
             paused_until: None,
+            last_batch: Time::default(),
             admission,
             balance: Balance::new(doors),
             kept: None,
@@ -101,6 +110,7 @@ impl Acceptor {
         self.clock.tick();
         self.is_ready |= events.iter().any(|event| event.token() == LISTENER);
         if !self.is_paused() {
+            self.gather();
             self.accept_batch();
             self.balance.wake()?;
         }
@@ -126,6 +136,15 @@ impl Acceptor {
 
     fn pause(&mut self, time: Duration) {
         self.paused_until = Some(self.clock.now() + time);
+    }
+
+    /// Lets a storm's connections come together.
+    fn gather(&mut self) {
+        if let Some(rest) = GATHERING.checked_sub(self.clock.now().since(self.last_batch)) {
+            thread::sleep(rest);
+            self.clock.tick();
+        }
+        self.last_batch = self.clock.now();
     }
 
     fn accept_batch(&mut self) {
