@@ -106,6 +106,7 @@ impl Shard {
         self.sessions[session].more()?.publishing.registered.get(usize::from(short_id))
     }
 
+    #[inline]
     fn number_publish(&mut self, session: SessionKey, ack: AckLevel) -> Option<u64> {
         (ack != AckLevel::None).then(|| {
             let publishing = &mut self.sessions[session].more_mut().publishing;
