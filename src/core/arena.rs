@@ -98,10 +98,12 @@ impl<K: Key, T> Arena<K, T> {
         self.count += 1;
         let key = self.next_key();
         if self.vacant.is_some() {
-            let Slot::Vacant { next } = std::mem::replace(&mut self.slots[key.index()], Slot::Occupied(value)) else {
+            let slot = &mut self.slots[key.index()];
+            let Slot::Vacant { next } = *slot else {
                 panic!("a vacant slot holds nothing");
             };
             self.vacant = next;
+            *slot = Slot::Occupied(value);
         } else {
             self.grow();
             self.slots.push(Slot::Occupied(value));

@@ -354,6 +354,7 @@ impl Shard {
     }
 
     /// Takes an entry out of its subscription's chain; `before` is the one before it there.
+    #[inline]
     fn unlink_from_chain(&mut self, entry: EntryKey, before: EntryKey) {
         let Entry { subscription, next_in_chain, .. } = self.entries[entry];
         let chain = &mut self.subscriptions[subscription];

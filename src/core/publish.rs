@@ -115,6 +115,7 @@ impl Shard {
     }
 
     /// The number of the first of so many publishes, where they ask for an acknowledgement.
+    #[inline]
     fn number_publishes(&mut self, session: SessionKey, ack: AckLevel, count: usize) -> Option<u64> {
         (ack != AckLevel::None).then(|| {
             let publishing = &mut self.sessions[session].more_mut().publishing;
