@@ -9,7 +9,7 @@
 //!
 //! A topic is held while somebody subscribes to it by name, has registered it, or keeps a value of it; otherwise it
 //! is only remembered, so that the next publish need not walk the filters. What is remembered is bounded, and a topic
-//! must be seen twice before it displaces another: a flood of unique names passes by. Sets are bounded too: filters
+//! must be seen twice before it is: a flood of unique names passes by, and the table stays as small as what is used. Sets are bounded too: filters
 //! that come and go leave many that no topic will ask for again, and when those that are kept grow too long in total,
 //! all are forgotten.
 //!
@@ -108,7 +108,7 @@ pub(crate) struct Topics {
     remembered: VecDeque<TopicKey>,
     remembered_max: usize,
     /// By hash: a mark of the unknown name that was seen last among those with this place.
-    seen: Box<[u8]>,
+    seen: Box<[u16]>,
 }
 
 /// A topic in the table of names. With its hash beside it, a search for an unknown name hardly ever leaves the table,
@@ -196,14 +196,12 @@ impl Topics {
         topic
     }
 
-    /// Whether an unknown name of this hash should be remembered: there is room, or it was seen a short while ago.
+    /// Whether an unknown name of this hash should be remembered: it was seen a short while ago. That there is room is
+    /// no reason: a table full of names that do not come again is searched at the cost of its size.
     pub(crate) fn should_remember(&mut self, hash: u32) -> bool {
-        if self.remembered.len() < self.remembered_max {
-            return true;
-        }
         let place = hash as usize % self.seen.len();
         // Never 0, which is nobody's.
-        let mark = (hash >> 24) as u8 | 1;
+        let mark = (hash >> 16) as u16 | 1;
         std::mem::replace(&mut self.seen[place], mark) == mark
     }
 

@@ -14,11 +14,10 @@ pub struct TopicName<'a>(&'a str);
 impl<'a> TopicName<'a> {
     /// Checks the grammar. [`Code::InvalidTopic`] when it is broken.
     pub fn new(bytes: &'a [u8], limits: &Limits) -> Result<Self, Code> {
-        let text = check_text(bytes, limits).ok_or(Code::InvalidTopic)?;
-        if bytes.iter().any(|byte| matches!(byte, b'+' | b'#')) {
-            return Err(Code::InvalidTopic);
+        match check_text(bytes, limits) {
+            Some((text, Wildcards::None)) => Ok(TopicName(text)),
+            Some((_, Wildcards::Some)) | None => Err(Code::InvalidTopic),
         }
-        Ok(TopicName(text))
     }
 
     /// Checks the grammar and that clients may publish there: names under `$` are the broker's.
@@ -45,7 +44,7 @@ pub struct TopicFilter<'a>(&'a str);
 impl<'a> TopicFilter<'a> {
     /// Checks the grammar. [`Code::InvalidFilter`] when it is broken.
     pub fn new(bytes: &'a [u8], limits: &Limits) -> Result<Self, Code> {
-        let text = check_text(bytes, limits).ok_or(Code::InvalidFilter)?;
+        let (text, _) = check_text(bytes, limits).ok_or(Code::InvalidFilter)?;
         let levels = text.split('/').count();
         let mut plus_count = 0;
         for (index, level) in text.split('/').enumerate() {
@@ -103,22 +102,60 @@ pub fn check_group(bytes: &[u8]) -> Result<&str, Code> {
     }
 }
 
-fn check_text<'a>(bytes: &'a [u8], limits: &Limits) -> Option<&'a str> {
+/// Whether a text has wildcard characters, wherever they stand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wildcards {
+    None,
+    Some,
+}
+
+/// What names and filters have in common. One pass, whatever is found: names that nobody subscribes to
+/// by name are checked each time they are published to.
+fn check_text<'a>(bytes: &'a [u8], limits: &Limits) -> Option<(&'a str, Wildcards)> {
     if bytes.is_empty() || bytes.len() > usize::from(limits.topic_bytes_max) {
         return None;
     }
-    let text = core::str::from_utf8(bytes).ok()?;
-    // One pass without branches: names that nobody subscribes to by name are checked each time they are published to.
-    let (mut levels, mut is_plain) = (1, true);
+    let (mut levels, mut traits) = (1, 0);
     for byte in bytes {
-        levels += usize::from(*byte == b'/');
-        is_plain &= (0x20..0x7F).contains(byte);
+        let found = BYTE_TRAITS.get(usize::from(*byte)).copied().unwrap_or(UNUSUAL);
+        levels += usize::from(found & SEPARATOR);
+        traits |= found;
     }
     if levels > usize::from(limits.topic_levels_max) {
         return None;
     }
+    let text = core::str::from_utf8(bytes).ok()?;
     // Printable ASCII needs no look at characters, and is nearly every name.
-    (is_plain || text.chars().all(is_permitted)).then_some(text)
+    let is_permitted = traits & UNUSUAL == 0 || text.chars().all(is_permitted);
+    is_permitted.then_some((text, if traits & WILDCARD == 0 { Wildcards::None } else { Wildcards::Some }))
+}
+
+/// A byte that parts levels: the lowest bit, so that it counts.
+const SEPARATOR: u8 = 1;
+/// A byte that is a wildcard.
+const WILDCARD: u8 = 2;
+/// A byte that is no printable ASCII character.
+const UNUSUAL: u8 = 4;
+
+/// What each byte is; a look-up costs less than to tell them apart.
+#[expect(clippy::indexing_slicing, reason = "what panics in a constant does not compile")]
+const BYTE_TRAITS: [u8; 256] = {
+    let mut traits = [UNUSUAL; 256];
+    let mut byte = 0;
+    while byte < traits.len() {
+        traits[byte] = traits_of(byte as u8);
+        byte += 1;
+    }
+    traits
+};
+
+const fn traits_of(byte: u8) -> u8 {
+    match byte {
+        b'/' => SEPARATOR,
+        b'+' | b'#' => WILDCARD,
+        0x20..0x7F => 0,
+        _ => UNUSUAL,
+    }
 }
 
 /// MQTT 5.0 section 1.5.4 lets a receiver refuse controls and non-characters; the byte order mark goes with them.
