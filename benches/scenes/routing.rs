@@ -78,8 +78,9 @@ fn topics(count: usize, topics_cached_max: u32) -> Work {
         });
         assert_eq!(stage.deliveries() - before, MESSAGES_PER_TURN);
     };
-    // As many messages as the shard remembers topics, and half as many more.
-    let runs = count.min(topics_cached_max as usize * 3 / 2) / MESSAGES_PER_TURN as usize;
+    // A name is remembered when it comes again, unless another has taken its place in between: after a few rounds all
+    // that can be are.
+    let runs = 4 * count.min(topics_cached_max as usize * 3 / 2) / MESSAGES_PER_TURN as usize;
     Work::new(MESSAGES_PER_TURN, run).warmed_up(WARM_UP_RUNS + runs as u32)
 }
 
