@@ -5,8 +5,8 @@ use fanwire_wire::Limits;
 /// Rendered bytes after which a turn should flush: small enough to stay in the cache, large enough that the writes
 /// do not count.
 pub const TURN_BYTES_MAX: u32 = 256 * 1024;
-/// Bytes after which a topic's open chunk is sealed: more than a full read of short publishes is rendered to, so that it
-/// is one slice of one write.
+/// Bytes after which a topic's open chunk is sealed: more than a full read of short publishes is rendered to, so that
+/// it is one slice of one write.
 pub const CHUNK_BYTES_MAX: u32 = 96 * 1024;
 /// What `queue_bytes_max` may be at the most: what passes it a little still has to be counted in 32 bits.
 pub const QUEUE_BYTES_CEILING: u32 = 1 << 31;

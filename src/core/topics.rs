@@ -9,9 +9,9 @@
 //!
 //! A topic is held while somebody subscribes to it by name, has registered it, or keeps a value of it; otherwise it
 //! is only remembered, so that the next publish need not walk the filters. What is remembered is bounded, and a topic
-//! must be seen twice before it is: a flood of unique names passes by, and the table stays as small as what is used. Sets are bounded too: filters
-//! that come and go leave many that no topic will ask for again, and when those that are kept grow too long in total,
-//! all are forgotten.
+//! must be seen twice before it is: a flood of unique names passes by, and the table stays as small as what is used.
+//! Sets are bounded too: filters that come and go leave many that no topic will ask for again, and when those that are
+//! kept grow too long in total, all are forgotten.
 //!
 //! Topics without exact subscribers that match the same wildcards share one open chunk: a million topics under one
 //! `#` subscriber cost it one write a turn, like a single topic.
