@@ -26,8 +26,8 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
-/// How many times its row a scene may cost before the test fails: less than one and more than the other. A row that is
-/// far too high guards nothing.
+/// Between which multiples of its row a scene's cost has to lie. Less is no mistake of the code, but a row that is far
+/// too high guards nothing.
 const HEAD_ROOM: std::ops::RangeInclusive<f64> = 0.7..=1.15;
 /// With which compiler, and where, the rows were written down.
 const COMPILER: &str = "rustc 1.95.0 ";

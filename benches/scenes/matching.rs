@@ -26,10 +26,10 @@ pub(super) const SCENES: &[Scene] = &[
     Scene::new("match/wildcard/100", "message", || wildcard(100)),
     Scene::new("match/wildcard/10000", "message", || wildcard(10_000)),
     Scene::new("match/wildcard/1000000", "message", || wildcard(1_000_000)),
-    Scene::new("match/churn/1", "change", || churn(1)),
-    Scene::new("match/churn/100", "change", || churn(100)),
-    Scene::new("match/churn/10000", "change", || churn(10_000)),
-    Scene::new("match/churn/1000000", "change", || churn(1_000_000)),
+    Scene::new("match/churn/1", "change and message", || churn(1)),
+    Scene::new("match/churn/100", "change and message", || churn(100)),
+    Scene::new("match/churn/10000", "change and message", || churn(10_000)),
+    Scene::new("match/churn/1000000", "change and message", || churn(1_000_000)),
 ];
 
 /// Sessions that share the subscriptions, each with no more than the default allows.

@@ -1,7 +1,8 @@
 //! The brokers of a comparison: each a child process on a free port of loopback, with settings that are printed, one
-//! core's worth of threads, no persistence and no limit that a run would touch, but where limits are what is measured:
-//! there all have the same. They end with this process, and the directory of their settings is gone once they have read
-//! them: this process may be interrupted at any time.
+//! thread that routes (NATS: one processor), no persistence and no limit that a run would touch, but where limits are
+//! what is measured: there all have the same. Nothing is pinned: the broker and the generator share the machine. They
+//! end with this process, and the directory of their settings is gone once they have read them: this process may be
+//! interrupted at any time.
 
 use super::adapter::Target;
 use super::error::BenchError;

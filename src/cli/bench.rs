@@ -41,8 +41,9 @@ Examples:
   fanwire bench scaling --html scaling.html
 
 Without --addr the bench starts the brokers itself, on free ports of loopback with settings that it prints, and ends
-them afterwards. The score is the broker's CPU time (user and system) for one delivery, as a multiple of the floor:
-a bare epoll relay that only reads and writes. Every message carries a number; loss, duplicates and disorder are told.";
+them afterwards. The first column is the score; of most verbs it is the broker's CPU time (user and system) for one
+delivery, beside the floor's: a bare epoll relay that only reads and writes. Every message carries a number; loss,
+duplicates and disorder are told.";
 
 /// Measure brokers against the floor and each other
 #[derive(Debug, clap::Args)]
@@ -90,7 +91,7 @@ enum Verb {
         /// Bytes of a payload
         #[arg(long, value_name = "B", default_value_t = 64, value_parser = parse_size)]
         size: usize,
-        /// Write the percentiles of the last target for HdrHistogram's plotters
+        /// Write the percentiles of the last target's last round for HdrHistogram's plotters
         #[arg(long, value_name = "FILE")]
         hgrm: Option<PathBuf>,
         #[command(flatten)]
@@ -110,7 +111,7 @@ enum Verb {
         #[command(flatten)]
         run: Run,
     },
-    /// Many connections: memory, CPU to accept and to keep them, and how many a core serves
+    /// Many connections: memory, CPU to accept and to keep them, and (--rate-per-conn) how many a core serves
     Conns {
         /// Connections, each with one subscription
         #[arg(long, value_name = "N", default_value_t = 10_000)]
@@ -204,7 +205,7 @@ enum Verb {
         #[arg(long, value_name = "FILE")]
         html: Option<PathBuf>,
     },
-    /// Scaling on paper: what a message, a write and a hop cost here, and what more cores would carry
+    /// Scaling on paper: what a message, a delivery, a write and a hop cost here, and what more cores would carry
     Scaling {
         /// Rounds, in turns, rotated
         #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000))]

@@ -1,11 +1,12 @@
 //! Slabs with typed keys: a topic's key can't be used to look up a subscription.
 //!
 //! Keys are 32 bits, so that lists of them are half as long as lists of pointers, and `NONE` stands for "no such
-//! thing" without making the key larger. Vacant slots are chained by keys too, so a slot is no larger than its item.
+//! thing" without making the key larger. Vacant slots are chained by keys too, so a slot is no larger than an item that
+//! has a spare value.
 
 use std::ops::{Index, IndexMut};
 
-/// Items from which on an arena is one of many items.
+/// Below so many items doubling leaves no more than a page or two unused.
 const MANY: usize = 64;
 /// Bytes that such an arena grows by at the least.
 const GROWTH_BYTES_MIN: usize = 256 * 1024;

@@ -21,8 +21,8 @@ pub enum Command<'a> {
         /// A topic name, not yet checked.
         topic: &'a [u8],
     },
-    /// Publish messages, one after the other, that differ in their payload alone. They are admitted or refused
-    /// together, so what they may take beyond a bound is what the caller gathers: a few kilobytes, or one message.
+    /// Publish messages, one after the other, that differ in their payload alone. They are admitted, refused or
+    /// postponed together, so no more than [`crate::Shard::run_messages_max`] may come at once.
     Publish {
         /// Where to.
         target: Target<'a>,

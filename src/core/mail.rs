@@ -5,9 +5,10 @@
 //!  bytes  [room/7][headers payload][headers payload][log/a][...]                records in their order, bytes beside
 //! ```
 //!
-//! An envelope is made by one shard, moved, and read by another; nothing in it is shared, and nobody counts references.
-//! A topic's name is told once an envelope and turn; messages name it by its number, and a number that is told again
-//! means the new name from there on. Reading may stop anywhere and go on in a later turn.
+//! An envelope is made by one shard, moved, and read by another; nothing in it is shared, and nobody counts
+//! references. The name of a topic that is remembered is told once an envelope and turn, any other one each time;
+//! messages name it by its number, and a number that is told again means the new name from there on. Reading may stop
+//! anywhere and go on in a later turn.
 
 use crate::arena::{GroupKey, MemberKey, MembershipKey, RequestKey};
 use crate::session::SessionId;

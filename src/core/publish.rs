@@ -25,6 +25,7 @@ use crate::filters::Matches;
 use crate::interest::Spot;
 use crate::mail::Publisher;
 use crate::session::{PendingAck, Registered, SessionId};
+use crate::settings::{RUN_BYTES_MAX, RUN_MESSAGES_MAX};
 use crate::shard::{Handled, Shard};
 use crate::subscription::Place;
 use crate::topics::HashedName;
@@ -69,6 +70,7 @@ impl Shard {
         headers: &[u8],
         payloads: &[&[u8]],
     ) -> Result<Handled, Violation> {
+        assert!(!payloads.is_empty(), "a command publishes something");
         let session = id.key;
         let topic = match self.admit(session, target, ack, headers)? {
             Ok(topic) => topic,
@@ -96,6 +98,20 @@ impl Shard {
             self.note_acked(session, first, payloads.len() as u32);
         }
         Ok(Handled::Done)
+    }
+
+    /// How many publishes by a short id may come in one command. A message to groups costs as much as they have
+    /// members, and a name may be long: there a run would pass bounds by more than a few kilobytes.
+    pub fn run_messages_max(&mut self, session: SessionId, short_id: u16) -> usize {
+        let Some(Registered::Topic(topic)) = self.registered(session.key, short_id).copied() else {
+            return 1;
+        };
+        let set = self.matched(topic);
+        let found = self.topics.get(topic);
+        if !found.groups().is_empty() || !self.topics.set(set).matches.groups.is_empty() {
+            return 1;
+        }
+        (RUN_BYTES_MAX / found.name.len().max(1)).clamp(1, RUN_MESSAGES_MAX)
     }
 
     /// Who besides this shard is to be asked for a topic.

@@ -72,7 +72,7 @@ impl Dialogue {
 /// What a session has that does more than listen to one subscription. Those who do no more are many, and go without.
 #[derive(Default)]
 pub(crate) struct More {
-    /// All subscriptions by their numbers, sorted, unless there is one only.
+    /// All subscriptions by their numbers, sorted, unless `Session::only` has the only one.
     subscriptions: Vec<(u32, SubscriptionKey)>,
     pub(crate) publishing: Publishing,
     pub(crate) dialogue: Option<Box<Dialogue>>,

@@ -8,6 +8,11 @@ pub const TURN_BYTES_MAX: u32 = 256 * 1024;
 /// Bytes after which a topic's open chunk is sealed: more than a full read of short publishes is rendered to, so that
 /// it is one slice of one write.
 pub const CHUNK_BYTES_MAX: u32 = 96 * 1024;
+/// Publishes that one command may carry, and about how many bytes of payloads, or of names where those are read: what
+/// is admitted or postponed as a whole may pass a bound by so much.
+pub const RUN_MESSAGES_MAX: usize = 64;
+/// The same, in bytes.
+pub const RUN_BYTES_MAX: usize = 8 * 1024;
 /// What `queue_bytes_max` may be at the most: what passes it a little still has to be counted in 32 bits.
 pub const QUEUE_BYTES_CEILING: u32 = 1 << 31;
 /// Replies and notices may pass `queue_bytes_max` by this much before the connection is closed for not reading them.

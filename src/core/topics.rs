@@ -366,7 +366,8 @@ impl Topics {
     }
 }
 
-/// The table of names wants 64 bits, of which it looks at the highest and the lowest.
+/// The table of names wants 64 bits, of which it looks at the highest and the lowest: 2^64 over the golden ratio brings
+/// each bit of the hash to the highest.
 const fn spread(hash: u32) -> u64 {
     (hash as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }

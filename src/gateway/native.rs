@@ -9,6 +9,8 @@
 //! The session begins with a valid preface, so that everything the peer is told goes one way: through its queue.
 //! Until HELLO it commands nothing. After the connection parted, input is not looked at any more.
 //!
+//! Publishes that stand whole in what was read are taken in runs (`run`), everything else frame by frame.
+//!
 //! Timeouts are one deadline: of the handshake, then of the frame that is begun, then of the keep-alive, whichever
 //! comes first; the shell asks for it after each call and calls [`Native::expire`] when it has come.
 
@@ -20,7 +22,7 @@ use fanwire_wire::limits::HELLO_BYTES_MAX;
 use fanwire_wire::{ClientPreface, Code, Direction, Inbox, ServerPreface, Violation, decode};
 use std::time::Duration;
 
-/// Frames of one connection in one turn; the others wait for the next one.
+/// Frames of one connection in one turn, and what the last run has beyond them; the others wait for the next one.
 const FRAMES_PER_TURN_MAX: usize = 8_192;
 /// The shortest and the longest keep-alive that is granted, in milliseconds.
 const KEEP_ALIVE_MS: (u32, u32) = (1_000, 3_600_000);
@@ -178,7 +180,9 @@ impl Native {
         if rest.inbox.held_bytes() > 0 {
             return Ok(None);
         }
-        let Some((first, behind)) = run::gather(input, context.settings.limits.frame_bytes_max, payloads) else {
+        let messages_max = |short_id| context.shard.run_messages_max(session, short_id);
+        let frame_bytes_max = context.settings.limits.frame_bytes_max;
+        let Some((first, behind)) = run::gather(input, frame_bytes_max, payloads, messages_max) else {
             return Ok(None);
         };
         let target = Target::Short(first.short_id);

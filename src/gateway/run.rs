@@ -9,35 +9,35 @@
 //! chunk costs more than to copy a small message. A run does all that once. Frames that carry more than a payload are
 //! no part of one, and whatever is wrong ends it: the way for single frames finds out what.
 //!
-//! Runs are short, since they are admitted and postponed as a whole: bounds may be passed by one.
+//! Runs are short, since they are admitted and postponed as a whole: bounds may be passed by one. Only what was just
+//! read is taken in runs; what a budget or a postponement left over comes frame by frame.
 
+use fanwire_core::settings::{RUN_BYTES_MAX, RUN_MESSAGES_MAX};
 use fanwire_wire::frame::{PublishShort, split_frame};
 use smallvec::SmallVec;
 
-/// Messages of a run.
-const MESSAGES_MAX: usize = 64;
-/// Payload bytes of a run that does not end with the message before; a single message may be larger.
-const BYTES_MAX: usize = 8 * 1024;
-
 /// The payloads of a run.
-pub(crate) type Payloads<'a> = SmallVec<[&'a [u8]; MESSAGES_MAX]>;
+pub(crate) type Payloads<'a> = SmallVec<[&'a [u8]; RUN_MESSAGES_MAX]>;
 
 /// Gathers the run at the front of `input`: its first frame, and the input behind it. `None` if there is none.
+/// `messages_max` tells how many messages by a short id it may have.
 pub(crate) fn gather<'a>(
     input: &'a [u8],
     frame_bytes_max: u32,
     payloads: &mut Payloads<'a>,
+    messages_max: impl FnOnce(u16) -> usize,
 ) -> Option<(PublishShort<'a>, &'a [u8])> {
     payloads.clear();
     let (first, mut rest) = split_publish(input, frame_bytes_max)?;
     payloads.push(first.payload);
     let mut bytes = first.payload.len();
-    while payloads.len() < MESSAGES_MAX
+    let messages_max = messages_max(first.short_id);
+    while payloads.len() < messages_max
         && let Some((next, behind)) = split_publish(rest, frame_bytes_max)
         && (next.short_id, next.ack) == (first.short_id, first.ack)
     {
         bytes += next.payload.len();
-        if bytes > BYTES_MAX {
+        if bytes > RUN_BYTES_MAX {
             break;
         }
         payloads.push(next.payload);
@@ -64,7 +64,7 @@ mod tests {
     /// The messages of the run at the front, and how much of the input it takes.
     fn gathered(input: &[u8]) -> Option<(usize, usize)> {
         let mut payloads = Payloads::new();
-        let (_, rest) = gather(input, 1 << 20, &mut payloads)?;
+        let (_, rest) = gather(input, 1 << 20, &mut payloads, |_| RUN_MESSAGES_MAX)?;
         Some((payloads.len(), input.len() - rest.len()))
     }
 
@@ -90,7 +90,7 @@ mod tests {
     fn a_run_is_short_unless_it_is_one_message() {
         let mut input = Vec::new();
         (0..1_000).for_each(|_| publish(3, AckLevel::None, b"", b"", &mut input));
-        assert_eq!(gathered(&input).map(|(messages, _)| messages), Some(MESSAGES_MAX));
+        assert_eq!(gathered(&input).map(|(messages, _)| messages), Some(RUN_MESSAGES_MAX));
         input.clear();
         (0..10).for_each(|_| publish(3, AckLevel::None, b"", &[0; 3_000], &mut input));
         assert_eq!(gathered(&input).map(|(messages, _)| messages), Some(2));

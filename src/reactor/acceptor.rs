@@ -7,8 +7,9 @@
 //! ```
 //!
 //! A pause has its time, whatever the listener tells meanwhile: a waiting connection is an edge, not a descriptor.
-//! In a storm connections gather for a moment before they are accepted together: waking two threads for each of them
-//! would cost as much as all the rest. One that comes alone is accepted at once.
+//! In a storm connections gather for a moment before they are accepted together, since waking two threads for each of
+//! them costs more than the moment: 1.62 times the floor's processor time without it, 1.32 with it (medians of four
+//! interleaved runs of `bench conns`). One that comes alone is accepted at once.
 //!
 //! While a connection finds no open door, it is kept, and no other one is accepted: who waits, waits in the kernel's
 //! backlog.
@@ -37,7 +38,8 @@ const BATCH_MAX: usize = 64;
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long it pauses when a connection finds no open door: about as long as a reactor's turn at the worst.
 const PAUSE_AT_FULL_DOOR: Duration = Duration::from_millis(1);
-/// What lies between two batches at the least.
+/// What lies between two batches at the least: what a connection may wait longer in a storm, in which it waits for
+/// milliseconds anyway.
 const GATHERING: Duration = Duration::from_micros(200);
 /// The listener and the waker.
 const EVENTS_MAX: usize = 8;
@@ -110,7 +112,9 @@ impl Acceptor {
         self.clock.tick();
         self.is_ready |= events.iter().any(|event| event.token() == LISTENER);
         if !self.is_paused() {
-            self.gather();
+            if self.is_ready {
+                self.gather();
+            }
             self.accept_batch();
             self.balance.wake()?;
         }

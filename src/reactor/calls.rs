@@ -1,5 +1,6 @@
 //! System calls on the way of a message, counted where they are made. The rule is one poll a turn, one read a turn and
-//! connection with input, and no more writes than one a turn and connection with output; `tests/calls.rs` holds to it.
+//! connection with input, and no more writes than one a turn and connection with output; a test of the reactor holds
+//! to it.
 
 /// How often a reactor has called the kernel since it began.
 #[derive(Debug, Clone, Copy, Default)]

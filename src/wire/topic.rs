@@ -15,8 +15,8 @@ impl<'a> TopicName<'a> {
     /// Checks the grammar. [`Code::InvalidTopic`] when it is broken.
     pub fn new(bytes: &'a [u8], limits: &Limits) -> Result<Self, Code> {
         match check_text(bytes, limits) {
-            Some((text, Wildcards::None)) => Ok(TopicName(text)),
-            Some((_, Wildcards::Some)) | None => Err(Code::InvalidTopic),
+            Some(Checked { text, has_wildcards: false }) => Ok(TopicName(text)),
+            _ => Err(Code::InvalidTopic),
         }
     }
 
@@ -44,7 +44,7 @@ pub struct TopicFilter<'a>(&'a str);
 impl<'a> TopicFilter<'a> {
     /// Checks the grammar. [`Code::InvalidFilter`] when it is broken.
     pub fn new(bytes: &'a [u8], limits: &Limits) -> Result<Self, Code> {
-        let (text, _) = check_text(bytes, limits).ok_or(Code::InvalidFilter)?;
+        let text = check_text(bytes, limits).ok_or(Code::InvalidFilter)?.text;
         let levels = text.split('/').count();
         let mut plus_count = 0;
         for (index, level) in text.split('/').enumerate() {
@@ -102,16 +102,16 @@ pub fn check_group(bytes: &[u8]) -> Result<&str, Code> {
     }
 }
 
-/// Whether a text has wildcard characters, wherever they stand.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wildcards {
-    None,
-    Some,
+/// A text that may be a name or a filter.
+struct Checked<'a> {
+    text: &'a str,
+    /// Whether there are wildcard characters, wherever they stand.
+    has_wildcards: bool,
 }
 
 /// What names and filters have in common. One pass, whatever is found: names that nobody subscribes to
 /// by name are checked each time they are published to.
-fn check_text<'a>(bytes: &'a [u8], limits: &Limits) -> Option<(&'a str, Wildcards)> {
+fn check_text<'a>(bytes: &'a [u8], limits: &Limits) -> Option<Checked<'a>> {
     if bytes.is_empty() || bytes.len() > usize::from(limits.topic_bytes_max) {
         return None;
     }
@@ -127,7 +127,7 @@ fn check_text<'a>(bytes: &'a [u8], limits: &Limits) -> Option<(&'a str, Wildcard
     let text = core::str::from_utf8(bytes).ok()?;
     // Printable ASCII needs no look at characters, and is nearly every name.
     let is_permitted = traits & UNUSUAL == 0 || text.chars().all(is_permitted);
-    is_permitted.then_some((text, if traits & WILDCARD == 0 { Wildcards::None } else { Wildcards::Some }))
+    is_permitted.then_some(Checked { text, has_wildcards: traits & WILDCARD != 0 })
 }
 
 /// A byte that parts levels: the lowest bit, so that it counts.

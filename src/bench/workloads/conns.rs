@@ -55,6 +55,7 @@ impl Conns {
         let (mut memory, mut done, mut accept_ns) = (vec![(0, empty.resident_bytes)], 0, 0);
         for step in 1..=STEPS {
             let before = looked_at(generator)?;
+            // The rest belongs to it: some brokers work greetings off later.
             let next = u32::try_from(u64::from(self.connections) * u64::from(step) / u64::from(STEPS)).expect("a part");
             generator.gather(done as usize..next as usize)?;
             done = next;

@@ -1,4 +1,8 @@
 //! Very many topics: published by name in random order, under one wildcard and under an exact subscription each.
+//!
+//! Exact subscriptions come first, since their memory is a slope that begins at a broker that has done nothing. One
+//! topic and many follow in the same process. What is kept is a quotient of processor time: the rate itself would be
+//! that of the generator, which has to keep account of each topic.
 
 use super::{WARM_UP, scenario, topics};
 use crate::bench::adapter::{Interest, Target};
@@ -89,9 +93,9 @@ impl Workload for ManyTopics {
         if self.connections == 0 || self.connections > self.topics {
             return Err(BenchError::Usage("each connection has to have at least one topic".to_owned()));
         }
+        let (exact, subscribe_us, bytes) = self.under_exact(broker)?;
         let one = self.under_wildcard(broker, 1)?;
         let many = self.under_wildcard(broker, self.topics)?;
-        let (exact, subscribe_us, bytes) = self.under_exact(broker)?;
         let (one_ns, many_ns) = (or_nan(one.ns_per_delivery()), or_nan(many.ns_per_delivery()));
         let figures = vec![
             ("ns/delivery", many_ns),

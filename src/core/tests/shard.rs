@@ -27,5 +27,7 @@ mod remote_groups;
 mod remote_requests;
 #[path = "shard/row.rs"]
 mod row;
+#[path = "shard/runs.rs"]
+mod runs;
 #[path = "shard/shell.rs"]
 mod shell;
