@@ -9,7 +9,7 @@ use super::error::BenchError;
 use super::machine::Machine;
 use super::progress::Progress;
 use super::report::Workload;
-use super::rows::{Variants, fanouts, names, others, variants};
+use super::rows::{Kind, Row, Variants, fanouts, half_name, names, others, variants};
 use super::spread::Spread;
 use super::table::{Table, figure};
 use super::trial::{Contestant, Entry, Field, Place, Trial, contest, hold};
@@ -45,34 +45,6 @@ pub struct Comparison {
     pub rounds: u32,
     /// The rows, in order.
     pub rows: Vec<Row>,
-}
-
-/// A row: a name and its trial.
-#[derive(Debug)]
-pub struct Row {
-    /// A few words.
-    pub name: String,
-    /// What it shows, which says how it is drawn.
-    pub kind: Kind,
-    /// The outcome.
-    pub trial: Trial,
-}
-
-/// What a row shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Processor time a delivery at saturation; the rate beside it.
-    Saturated,
-    /// The same at half of the floor's rate.
-    Half,
-    /// Latency percentiles.
-    Latency,
-    /// Memory against connections.
-    Memory,
-    /// The score alone, which means this.
-    Score(&'static str),
-    /// Fanwire against itself.
-    Variants,
 }
 
 /// Runs all rows. One that nobody could be measured in says why and is no reason to end.
@@ -140,7 +112,8 @@ impl Comparison {
         Ok(())
     }
 
-    /// The row just taken, at half of the floor's rate, with those who reach that.
+    /// The row just taken, at half of the floor's rate, with those who reach that. Who does not is named with the
+    /// reason, and so is everybody where the floor itself failed: no demand goes missing with its row.
     fn half_row(
         &mut self,
         name: &str,
@@ -148,24 +121,39 @@ impl Comparison {
         plan: &Plan,
         progress: &mut Progress<'_>,
     ) -> Result<(), BenchError> {
-        let trial = &self.rows.last().expect("the saturated row comes first").trial;
+        let saturated = &mut self.rows.last_mut().expect("the saturated row comes first").trial;
+        if !plan.targets.contains(&Target::Floor) {
+            progress.skip(plan.runs());
+            saturated.skipped.push("half rate: needs the floor".to_owned());
+            return Ok(());
+        }
         let hearers = f64::from(fanout.subscribers / fanout.topics);
-        let reached =
-            |target: Target| trial.entry(target.name())?.spread("deliveries/s").map(|spread| spread.median / hearers);
+        let reached = |target: Target| {
+            let spread = saturated.entry(target.name())?.spread("deliveries/s")?;
+            Some(spread.median / hearers)
+        };
         let Some(floor) = reached(Target::Floor) else {
             progress.skip(plan.runs());
+            let trial = without_floor(&plan.targets, plan.rounds);
+            self.rows.push(Row { name: half_name(name), kind: Kind::Half, trial });
             return Ok(());
         };
         let rate = (floor / 2.0).round();
-        let (able, unable): (Vec<Target>, Vec<Target>) =
-            plan.targets.iter().partition(|target| reached(**target).is_some_and(|most| most >= rate * HEADROOM));
+        let reason = |target: Target| match reached(target) {
+            None => Some("it was not measured at saturation".to_owned()),
+            Some(most) if most < rate * HEADROOM => Some(format!("it does not reach {rate:.0} messages a second")),
+            Some(_) => None,
+        };
+        let (able, unable): (Vec<_>, Vec<_>) =
+            plan.targets.iter().map(|target| (*target, reason(*target))).partition(|(_, reason)| reason.is_none());
+        let able: Vec<Target> = able.into_iter().map(|(target, _)| target).collect();
         progress.skip(plan.rounds * u32::try_from(unable.len()).expect("a few"));
         let workload = Fanout { rate: Some(rate), ..fanout.clone() };
-        self.row(format!("{name}, half rate"), Kind::Half, &workload, &able, plan, progress)?;
-        let skipped = &mut self.rows.last_mut().expect("just added").trial.skipped;
-        skipped.extend(
-            unable.iter().map(|target| format!("{}: it does not reach {rate:.0} messages a second", target.name())),
-        );
+        self.row(half_name(name), Kind::Half, &workload, &able, plan, progress)?;
+        let trial = &mut self.rows.last_mut().expect("just added").trial;
+        for (target, reason) in unable {
+            trial.excuse(target.name(), target, reason.expect("those without one are able"));
+        }
         Ok(())
     }
 
@@ -202,7 +190,9 @@ impl Comparison {
 
     /// Everything for people: the machine, the settings, the table, and each row in detail.
     pub fn print(&self) -> String {
-        let mut text = format!("{}, rounds: {}, in turns, rotated\n{}\n", self.date, self.rounds, self.machine.line());
+        let Comparison { date, rounds, machine, .. } = self;
+        let mut text = format!("{date}, rounds: {rounds}, in turns, rotated, every second one in reverse\n");
+        text.push_str(&format!("{}\n", machine.line()));
         self.settings().iter().for_each(|line| text.push_str(&format!("  {line}\n")));
         text.push_str(&format!("\n{}", self.summary().print()));
         let verdicts = self.verdicts();
@@ -215,7 +205,7 @@ impl Comparison {
         text
     }
 
-    /// A row a line: the score of each target, and what it is as a multiple of the floor's.
+    /// A row a line: the score of each target, and what it is as a multiple of the floor's where that tells anything.
     pub fn summary(&self) -> Table {
         let targets = self.targets();
         let mut head = vec!["work", "score"];
@@ -223,7 +213,7 @@ impl Comparison {
         let mut table = Table::new(&head);
         for row in self.rows.iter().filter(|row| row.kind != Kind::Variants) {
             let mut cells = vec![row.name.clone(), row.trial.score_name().to_owned()];
-            cells.extend(targets.iter().map(|target| cell(&row.trial, *target)));
+            cells.extend(targets.iter().map(|target| cell(row, *target)));
             table.push(cells);
         }
         table
@@ -243,14 +233,29 @@ impl Comparison {
     }
 }
 
-/// `31.5 ±4% 1.50x`: the median, half the range, the median of the multiples of the floor's.
-fn cell(trial: &Trial, target: Target) -> String {
+/// The row at half of the floor's rate where the floor was not measured: nobody else is to blame.
+fn without_floor(targets: &[Target], rounds: u32) -> Trial {
+    let title = "half of the floor's rate, which is not known".to_owned();
+    let mut trial = Trial::announced(title, Target::Floor.name(), rounds);
+    for target in targets {
+        match target {
+            Target::Floor => trial.excuse(target.name(), *target, "it was not measured at saturation".to_owned()),
+            _ => trial.absent.push(Entry::of(target.name(), *target)),
+        }
+    }
+    trial
+}
+
+/// `31.5 ±4% 1.50x`: the median, half the range, the median of the multiples of the floor's where they tell anything.
+fn cell(row: &Row, target: Target) -> String {
+    let trial = &row.trial;
     let Some(Spread { median, min, max }) = trial.entry(target.name()).and_then(Entry::score) else {
         return "-".to_owned();
     };
     let is_spread = median != 0.0 && max > min;
     let spread = if is_spread { format!(" ±{:.0}%", (max - min) / 2.0 / median * 100.0) } else { String::new() };
-    let ratio = trial.ratio(target.name()).filter(|_| target != Target::Floor && median > 0.0);
+    let is_multiple = row.kind.has_multiples() && target != Target::Floor && median > 0.0;
+    let ratio = trial.ratio(target.name()).filter(|_| is_multiple);
     let ratio = ratio.map(|ratio| format!(" {}x", figure(ratio.median))).unwrap_or_default();
     format!("{}{spread}{ratio}", figure(median))
 }
@@ -293,6 +298,39 @@ mod tests {
         assert!(text.contains("holds, should be less"), "{text}");
         assert_eq!(samples::comparison().json()["verdicts"][0]["seen"]["median"], 1.5);
         assert!(!samples::comparison().summary().print().contains("several reactors"));
+    }
+
+    #[test]
+    fn a_score_that_is_a_ratio_already_has_no_multiple() {
+        let mut comparison = samples::comparison();
+        comparison.rows.truncate(1);
+        for (kind, is_there) in [(Kind::Score(""), true), (Kind::Ratio(""), false), (Kind::Memory, false)] {
+            comparison.rows[0].kind = kind;
+            assert_eq!(comparison.summary().print().contains("1.50x"), is_there, "{kind:?}");
+        }
+    }
+
+    /// The row at saturation and what follows it at half rate; nothing is run.
+    fn halved(targets: &[Target], scores: &[(Target, &[f64])]) -> Comparison {
+        let mut comparison = samples::comparison();
+        let trial = crate::bench::trial::samples::trial(scores);
+        comparison.rows = vec![Row { name: "1 -> 100".to_owned(), kind: Kind::Saturated, trial }];
+        let plan = Plan { rounds: 3, duration: Duration::ZERO, only: None, targets: targets.to_vec() };
+        let (name, fanout) = fanouts(Duration::ZERO).swap_remove(0);
+        comparison.half_row(name, &fanout, &plan, &mut Progress::new(9, &mut |_| {})).expect("nothing is run");
+        comparison
+    }
+
+    #[test]
+    fn without_the_floor_half_of_its_rate_is_told_to_be_unknown() {
+        let unasked = halved(&[Target::Fanwire], &[(Target::Fanwire, &[30.0])]);
+        assert_eq!(unasked.rows.len(), 1);
+        assert_eq!(unasked.rows[0].trial.skipped, ["half rate: needs the floor"]);
+        let failed = halved(&[Target::Floor, Target::Fanwire], &[(Target::Fanwire, &[30.0])]);
+        assert_eq!(failed.rows[1].name, "1 -> 100, half rate");
+        assert_eq!(failed.rows[1].trial.skipped, ["floor: it was not measured at saturation"]);
+        let judgements: Vec<String> = failed.verdicts().iter().map(Verdict::judgement).collect();
+        assert_eq!(judgements, ["not judged: floor is missing"; 4]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::calls::Calls;
 use super::histogram::{Latencies, PERCENTILES, microseconds};
 use super::sequence::Faults;
 use serde_json::{Value, json};
+use std::fmt;
 
 /// A generator that waits less than this share of the time was busy all the time.
 const IDLE_SHARE_MIN: f64 = 0.03;
@@ -65,6 +66,44 @@ pub struct Punctuality {
     pub unsent: u64,
 }
 
+/// What a reader should know before believing a number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// How much it spoils.
+    pub weight: Weight,
+    /// Whose run it is about; `None` where it is about all of them.
+    pub target: Option<Target>,
+    /// What.
+    pub what: String,
+}
+
+/// How much a warning spoils.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    /// Nothing; it explains something.
+    Noted,
+    /// The number may be that of the generator or of the machine.
+    Doubtful,
+    /// The broker has not done the work.
+    Failed,
+}
+
+impl Warning {
+    /// One that explains something.
+    pub fn noted(what: impl Into<String>) -> Warning {
+        Warning { weight: Weight::Noted, target: None, what: what.into() }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.target {
+            Some(target) => write!(formatter, "{}: {}", target.name(), self.what),
+            None => formatter.write_str(&self.what),
+        }
+    }
+}
+
 impl Measured {
     /// The primary score: the broker's processor time for one delivery; `None` without any.
     pub fn ns_per_delivery(&self) -> Option<f64> {
@@ -118,43 +157,47 @@ impl Measured {
     }
 
     /// What a reader should know before believing the numbers; empty when there is nothing.
-    pub fn warnings(&self) -> Vec<String> {
+    pub fn warnings(&self) -> Vec<Warning> {
         let mut warnings = Vec::new();
-        let name = self.target.name();
+        let mut warn = |weight, what: String| warnings.push(Warning { weight, target: Some(self.target), what });
         if self.is_generator_bound() {
             let cores = self.generator_cores();
-            warnings.push(format!("{name}: the generator was the bottleneck ({cores:.2} cores, never idle)"));
+            warn(Weight::Doubtful, format!("the generator was the bottleneck ({cores:.2} cores, never idle)"));
         }
         if self.deliveries == 0 {
-            warnings.push(format!("{name}: nothing arrived while it was measured"));
+            warn(Weight::Failed, "nothing arrived while it was measured".to_owned());
         }
         if !self.has_reached_rate() {
             let (reached, asked) = (self.published_per_second(), self.rate_asked.unwrap_or(0.0));
-            warnings.push(format!(
-                "{name}: {reached:.0} of {asked:.0} messages a second were sent: too high a rate, or other work on \
-                 this machine"
-            ));
+            let text = format!(
+                "{reached:.0} of {asked:.0} messages a second were sent: too high a rate, or other work on this machine"
+            );
+            warn(Weight::Doubtful, text);
         }
         let Punctuality { due, sent_late, unsent } = self.punctuality;
         if unsent > 0 {
             let late = sent_late + unsent;
-            warnings.push(format!(
-                "{name}: {late} of {due} messages left later than what was measured, {unsent} of them never: their \
-                 latencies are longer than told"
-            ));
+            let text = format!(
+                "{late} of {due} messages left later than what was measured, {unsent} of them never: their latencies \
+                 are longer than told"
+            );
+            warn(Weight::Doubtful, text);
         }
         if !self.has_kept_up() {
+            // A generator that is never idle reads too late what the broker may have written in time.
+            let weight = if self.is_generator_bound() { Weight::Doubtful } else { Weight::Failed };
             let (arrived, due) = (self.deliveries, self.due);
-            warnings.push(format!("{name}: fell behind the rate: {arrived} of {due} deliveries came while measured"));
+            warn(weight, format!("fell behind the rate: {arrived} of {due} deliveries came while measured"));
         }
         if !self.faults.is_clean() {
             let Faults { lost, duplicated, disordered, strayed } = self.faults;
-            warnings.push(format!(
-                "{name}: {lost} messages lost, {duplicated} duplicated, {disordered} out of order, {strayed} strayed"
-            ));
+            let text =
+                format!("{lost} messages lost, {duplicated} duplicated, {disordered} out of order, {strayed} strayed");
+            warn(Weight::Failed, text);
         }
         if self.closed > 0 {
-            warnings.push(format!("{name}: {} connections were closed by the broker", self.closed));
+            // Only of those that do not read: any other connection that is closed ends the run.
+            warn(Weight::Noted, format!("{} connections were closed by the broker", self.closed));
         }
         warnings
     }
@@ -261,20 +304,31 @@ mod tests {
 
     #[test]
     fn what_spoils_a_number_is_told() {
-        let bound = Measured { idle_share: 0.0, ..second() };
-        assert!(bound.warnings()[0].contains("bottleneck"), "{:?}", bound.warnings());
+        let first = |measured: Measured| {
+            let warning = measured.warnings().into_iter().next().expect("something to tell");
+            (warning.weight, warning.to_string())
+        };
+        let (weight, text) = first(Measured { idle_share: 0.0, ..second() });
+        assert!(weight == Weight::Doubtful && text.starts_with("fanwire: the generator was the bottleneck"), "{text}");
         let both_busy = Measured { idle_share: 0.0, broker_cpu_ns: Some(990_000_000), ..second() };
         assert!(both_busy.warnings().is_empty());
-        let late = Measured { published: 900, ..second() };
-        assert!(late.warnings()[0].contains("too high a rate"), "{:?}", late.warnings());
+        let (weight, text) = first(Measured { published: 900, ..second() });
+        assert!(weight == Weight::Doubtful && text.contains("too high a rate"), "{text}");
         let behind = Measured { deliveries: 90_000, ..second() };
-        assert!(behind.warnings()[0].contains("fell behind"), "{:?}", behind.warnings());
+        let (weight, text) = first(behind.clone());
+        assert!(weight == Weight::Failed && text.contains("fell behind"), "{text}");
+        let unread = Measured { idle_share: 0.0, ..behind };
+        assert!(unread.warnings().iter().all(|warning| warning.weight == Weight::Doubtful));
         let silent = Measured { deliveries: 0, ..second() };
         assert_eq!(silent.ns_per_delivery(), None);
-        assert!(silent.warnings()[0].contains("nothing arrived"), "{:?}", silent.warnings());
-        let held = Measured { punctuality: Punctuality { due: 9, sent_late: 2, unsent: 1 }, ..second() };
-        assert!(held.warnings()[0].contains("3 of 9 messages left later"), "{:?}", held.warnings());
-        let lossy = Measured { faults: Faults { lost: 3, ..Faults::default() }, ..second() };
-        assert!(lossy.warnings()[0].contains("3 messages lost"), "{:?}", lossy.warnings());
+        let (weight, text) = first(silent);
+        assert!(weight == Weight::Failed && text.contains("nothing arrived"), "{text}");
+        let (weight, text) =
+            first(Measured { punctuality: Punctuality { due: 9, sent_late: 2, unsent: 1 }, ..second() });
+        assert!(weight == Weight::Doubtful && text.contains("3 of 9 messages left later"), "{text}");
+        let (weight, text) = first(Measured { faults: Faults { lost: 3, ..Faults::default() }, ..second() });
+        assert!(weight == Weight::Failed && text.contains("3 messages lost"), "{text}");
+        let (weight, text) = first(Measured { closed: 1, ..second() });
+        assert!(weight == Weight::Noted && text.contains("closed by the broker"), "{text}");
     }
 }

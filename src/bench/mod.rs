@@ -5,7 +5,7 @@
 //!                                  |    <---------
 //!                    adapter: what a protocol puts on the wire
 //!
-//!  measured --report--> trial: A B C, B C A, medians --> table, JSON      compare: many trials --> one page
+//!  measured --report--> trial: A B C, C B A, medians --> table, JSON      compare: many trials --> one page
 //! ```
 //!
 //! | part | what it is |
@@ -16,7 +16,7 @@
 //! | [`relay`] | the floor: the least a broker could do |
 //! | [`brokers`], [`machine`], [`doctor`] | processes and their settings; the machine, and what to mend on it |
 //! | [`workloads`], [`report`], [`trial`], [`spread`], [`progress`] | what is done, what came of it, in turns |
-//! | [`compare`], `rows`, [`verdicts`], [`table`], [`plot`], [`page`] | many trials and what they must show, for people |
+//! | [`compare`], [`rows`], [`verdicts`], [`table`], [`plot`], [`page`] | many trials and what they must show, for people |
 //! | [`scaling`], [`model`], [`calculator`] | prices of this machine, and what more cores would carry |
 //!
 //! The primary score is the broker's processor time for one delivery: clients share a machine's cores with it, and a
@@ -42,7 +42,7 @@ pub mod plot;
 pub mod progress;
 pub mod relay;
 pub mod report;
-mod rows;
+pub mod rows;
 pub mod scaling;
 pub mod scenario;
 mod schedule;

@@ -1,9 +1,10 @@
 //! The comparison as one page: no script, nothing fetched, readable in light and dark.
 
 use super::adapter::Target;
-use super::compare::{Comparison, Kind, Row};
+use super::compare::Comparison;
 use super::histogram::microseconds;
 use super::plot::{Axis, Curve, Dot, curves, dots, escaped, rarity};
+use super::rows::{Kind, Row};
 use super::table::figure;
 use super::trial::Round;
 use super::verdicts;
@@ -57,7 +58,7 @@ fn colours() -> String {
 fn head(comparison: &Comparison) -> String {
     let settings: String = comparison.settings().iter().map(|line| format!("<li>{}</li>\n", escaped(line))).collect();
     format!(
-        "<h1>fanwire bench</h1>\n<p>{}<br>{}, medians, rounds in turns and rotated: {}</p>\n\
+        "<h1>fanwire bench</h1>\n<p>{}<br>{}, medians, rounds in turns, rotated, every second in reverse: {}</p>\n\
          <p>The score is the broker's CPU time (user and system) for one delivery. The floor is a bare epoll relay \
          that only reads and writes: what the kernel itself costs. Multiples are of the floor, taken round by round.\
          </p>\n\
@@ -84,7 +85,7 @@ fn section(row: &Row) -> String {
             html.push_str(&batches(row));
         }
         Kind::Latency => html.push_str(&latency_plot(row)),
-        Kind::Score(title) => html.push_str(&plot_of(row, row.trial.score_name(), title)),
+        Kind::Score(title) | Kind::Ratio(title) => html.push_str(&plot_of(row, row.trial.score_name(), title)),
         Kind::Variants => {
             html.push_str(&plot_of(row, "ns/delivery", "broker CPU for one delivery, nanoseconds: less is better"));
         }
@@ -113,7 +114,8 @@ fn batches(row: &Row) -> String {
 fn plot_of(row: &Row, name: &str, title: &'static str) -> String {
     let drawn = row.trial.entries.iter().filter_map(|entry| {
         let spread = entry.spread(name).filter(|spread| spread.median > 0.0)?;
-        let multiple = row.trial.ratio_of(&entry.name, name).filter(|_| entry.name != row.trial.base);
+        let is_meant = entry.name != row.trial.base && !matches!(row.kind, Kind::Ratio(_));
+        let multiple = row.trial.ratio_of(&entry.name, name).filter(|_| is_meant);
         let multiple = multiple.map(|multiple| format!("  ({}x)", figure(multiple.median))).unwrap_or_default();
         Some(Dot {
             name: &entry.name,

@@ -4,7 +4,7 @@ use super::adapter::Target;
 use super::brokers::{Broker, Setup};
 use super::error::BenchError;
 use super::histogram::{Latencies, microseconds};
-use super::measured::Measured;
+use super::measured::{Measured, Warning};
 use serde_json::Value;
 
 /// Something to measure a broker with.
@@ -29,7 +29,7 @@ pub struct Report {
     /// Names and values; the first is the score, and smaller is better.
     pub figures: Vec<(&'static str, f64)>,
     /// What a reader should know before believing them.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
     /// The latencies, where they are the point.
     pub latencies: Option<Latencies>,
     /// Points of memory in bytes against connections.

@@ -1,8 +1,7 @@
 //! The rows of the comparison: which work, how much of it, and what it is drawn as.
 
-use super::compare::Kind;
 use super::report::Workload;
-use super::verdicts::REACTOR_SUBSCRIBERS;
+use super::trial::Trial;
 use super::workloads::conns::Conns;
 use super::workloads::fanout::Fanout;
 use super::workloads::game::Game;
@@ -15,6 +14,8 @@ use std::time::Duration;
 /// Connections of the rows about very many of them, and open files beside them.
 const CONNECTIONS: u32 = 19_000;
 const OTHER_FILES: u64 = 500;
+/// How the names of rows at half of the floor's rate end.
+pub(super) const HALF: &str = ", half rate";
 const PAYLOAD_BYTES: usize = 64;
 const BATCH: u32 = 50;
 const LATENCY_RATE: f64 = 20_000.0;
@@ -22,6 +23,46 @@ const REQUEST_RATE: f64 = 5_000.0;
 const TOPICS: u32 = 1_000_000;
 /// Connections that share a million exact subscriptions.
 const SHARING: u32 = 1_000;
+/// Subscribers of the rows in which reactors are held against each other: deliveries that a message makes.
+pub(super) const REACTOR_SUBSCRIBERS: u32 = 100;
+
+/// A row: a name and its trial.
+#[derive(Debug)]
+pub struct Row {
+    /// A few words.
+    pub name: String,
+    /// What it shows, which says how it is drawn.
+    pub kind: Kind,
+    /// The outcome.
+    pub trial: Trial,
+}
+
+/// What a row shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Processor time a delivery at saturation; the rate beside it.
+    Saturated,
+    /// The same at half of the floor's rate.
+    Half,
+    /// Latency percentiles.
+    Latency,
+    /// Memory against connections.
+    Memory,
+    /// The score alone, which means this.
+    Score(&'static str),
+    /// The same, where the score is a ratio already.
+    Ratio(&'static str),
+    /// Fanwire against itself.
+    Variants,
+}
+
+impl Kind {
+    /// Whether the score as a multiple of the floor's tells anything. A ratio is a multiple already, and the floor
+    /// keeps so little of a connection that no broker's bytes compare with it.
+    pub(super) fn has_multiples(self) -> bool {
+        !matches!(self, Kind::Ratio(_) | Kind::Memory)
+    }
+}
 
 /// A row of Fanwire against itself: the first variant is what the others are multiples of.
 pub(super) struct Variants {
@@ -54,6 +95,11 @@ fn fanout(publishers: u32, subscribers: u32, topics: u32, duration: Duration) ->
     }
 }
 
+/// What a row at saturation is called at half of the floor's rate.
+pub(super) fn half_name(name: &str) -> String {
+    format!("{name}{HALF}")
+}
+
 /// The rows that are taken once.
 pub(super) fn others(duration: Duration, open_files_max: u64) -> Vec<(&'static str, Kind, Box<dyn Workload>)> {
     let (payload_bytes, reactors, connections) = (PAYLOAD_BYTES, 1, connections(open_files_max));
@@ -63,7 +109,7 @@ pub(super) fn others(duration: Duration, open_files_max: u64) -> Vec<(&'static s
     let game = Game { rooms: 1, players: 100, hz: 20.0, payload_bytes, duration, reactors };
     let isolation = Isolation { subscribers: 100, stalled: 1, payload_bytes, batch: BATCH, duration, reactors };
     let topics = ManyTopics { topics: TOPICS, connections: SHARING, payload_bytes, batch: BATCH, duration, reactors };
-    let stalled = Kind::Score("broker CPU for one delivery, as a multiple of that with nobody stalled: less is better");
+    let stalled = Kind::Ratio("broker CPU for one delivery, as a multiple of that with nobody stalled: less is better");
     let many = Kind::Score("broker CPU for one delivery under a wildcard, nanoseconds: less is better");
     vec![
         ("latency at 20 000/s", Kind::Latency, Box::new(latency)),

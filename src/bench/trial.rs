@@ -1,6 +1,6 @@
-//! One workload, several contestants in turns, rotated: A B C, B C A, C A B. What a noisy machine does to one round it
-//! does to everybody in it, so multiples are taken round by round before their middle is; and nobody always runs after
-//! the same one.
+//! One workload, several contestants in turns: A B C, C B A, B C A, A C B, C A B, B A C. What a noisy machine does to
+//! one round it does to everybody in it, so multiples are taken round by round before their middle is. Each two rounds
+//! begin with the next one, and the second is the first in reverse: nobody always runs early, or after the same one.
 //!
 //! A broker is started for its run and ended behind it: nobody else's timers run beside it, and nothing that an earlier
 //! run has left in its memory is measured.
@@ -9,11 +9,13 @@ use super::adapter::Target;
 use super::brokers::Broker;
 use super::error::BenchError;
 use super::machine::Machine;
+use super::measured::{Warning, Weight};
 use super::progress::Progress;
 use super::report::{Report, Workload};
 use super::spread::Spread;
 use super::table::{Table, figure};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
 /// Whom to measure.
@@ -59,8 +61,12 @@ pub struct Trial {
     pub title: String,
     /// Whose numbers multiples are of.
     pub base: String,
+    /// How many rounds were to be.
+    pub rounds: u32,
     /// The outcomes of each contestant, round by round.
     pub entries: Vec<Entry>,
+    /// Those who were to take part and have no outcome at all.
+    pub absent: Vec<Entry>,
     /// How each broker was started.
     pub settings: Vec<String>,
     /// Who was not measured, and why.
@@ -76,6 +82,8 @@ pub struct Entry {
     pub target: Target,
     /// Its outcomes; a round that failed is not among them.
     pub rounds: Vec<Round>,
+    /// Why the others failed.
+    pub failures: Vec<String>,
 }
 
 /// The outcome of one round.
@@ -112,31 +120,32 @@ pub fn contest(
     rounds: u32,
     progress: &mut Progress<'_>,
 ) -> Result<Trial, BenchError> {
-    let mut trial = Trial::announced(title, base);
+    let mut trial = Trial::announced(title, base, rounds);
     let mut able = Vec::new();
     for contestant in contestants {
         match contestant.workload.objection(contestant.place.target()) {
             None => able.push(contestant),
             Some(objection) => {
-                trial.skipped.push(format!("{}: {objection}", contestant.name));
+                trial.excuse(&contestant.name, contestant.place.target(), objection.to_owned());
                 progress.skip(rounds);
             }
         }
     }
-    trial.entries = able.iter().map(|contestant| Entry::of(contestant)).collect();
+    trial.entries = able.iter().map(|contestant| Entry::of(&contestant.name, contestant.place.target())).collect();
     for round in 1..=rounds {
         for number in turns(round, able.len()) {
             trial.run(round, rounds, able[number], number, progress)?;
         }
     }
-    trial.entries.retain(|entry| !entry.rounds.is_empty());
+    let failed = trial.entries.extract_if(.., |entry| entry.rounds.is_empty());
+    trial.absent.extend(failed);
     Ok(trial)
 }
 
-/// Who comes when in a round: each round begins with the next one.
+/// Who comes when in a round: each two rounds begin with the next one, and the second of them is the first in reverse.
 fn turns(round: u32, count: usize) -> impl Iterator<Item = usize> {
-    let first = round as usize - 1;
-    (0..count).map(move |place| (first + place) % count)
+    let (first, is_reversed) = ((round as usize - 1) / 2, round.is_multiple_of(2));
+    (0..count).map(move |place| (first + if is_reversed { count - 1 - place } else { place }) % count)
 }
 
 impl Place {
@@ -158,8 +167,23 @@ impl Contestant<'_> {
 }
 
 impl Trial {
-    fn announced(title: String, base: &str) -> Trial {
-        Trial { title, base: base.to_owned(), entries: Vec::new(), settings: Vec::new(), skipped: Vec::new() }
+    /// One in which nothing has been run yet.
+    pub(super) fn announced(title: String, base: &str, rounds: u32) -> Trial {
+        Trial {
+            title,
+            base: base.to_owned(),
+            rounds,
+            entries: Vec::new(),
+            absent: Vec::new(),
+            settings: Vec::new(),
+            skipped: Vec::new(),
+        }
+    }
+
+    /// One who was to take part does not, and why.
+    pub(super) fn excuse(&mut self, name: &str, target: Target, reason: String) {
+        self.skipped.push(format!("{name}: {reason}"));
+        self.absent.push(Entry { failures: vec![reason], ..Entry::of(name, target) });
     }
 
     fn run(
@@ -184,12 +208,16 @@ impl Trial {
             Ok(report) => self.entries[entry].rounds.push(Round { number: round, report }),
             // A peer that fails is a result too, and begins anew; only usage and the machine end the trial.
             Err(error @ BenchError::Missing { .. }) => {
-                let skipped = format!("{name}: {error}");
+                let (skipped, failures) = (format!("{name}: {error}"), &mut self.entries[entry].failures);
                 if !self.skipped.contains(&skipped) {
                     self.skipped.push(skipped);
+                    failures.push(error.to_string());
                 }
             }
-            Err(error) if error.is_of_one_broker() => self.skipped.push(format!("{name}, round {round}: {error}")),
+            Err(error) if error.is_of_one_broker() => {
+                self.skipped.push(format!("{name}, round {round}: {error}"));
+                self.entries[entry].failures.push(format!("round {round}: {error}"));
+            }
             Err(error) => return Err(error),
         }
         Ok(())
@@ -198,6 +226,11 @@ impl Trial {
     /// The outcomes of one contestant.
     pub fn entry(&self, name: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.name == name)
+    }
+
+    /// One who was to take part and has no outcome at all.
+    pub fn absent(&self, name: &str) -> Option<&Entry> {
+        self.absent.iter().find(|entry| entry.name == name)
     }
 
     /// The name of the score.
@@ -222,12 +255,17 @@ impl Trial {
 
     /// The same, as a multiple of somebody else's.
     pub fn multiple(&self, name: &str, other: &str, figure: &str) -> Option<Spread> {
-        let (entry, other) = (self.entry(name)?, self.entry(other)?);
-        let paired = entry
-            .rounds
-            .iter()
-            .filter_map(|round| Some(round.report.figure(figure)? / other.round(round.number)?.figure(figure)?));
-        Spread::of(paired)
+        Spread::of(self.multiples(name, other, figure))
+    }
+
+    /// The same, round by round, of those that both have been through.
+    pub fn multiples(&self, name: &str, other: &str, figure: &str) -> Vec<f64> {
+        let Some((entry, other)) = self.entry(name).zip(self.entry(other)) else { return Vec::new() };
+        let multiple = |round: &Round| {
+            let (own, others) = (round.report.figure(figure)?, other.round(round.number)?.figure(figure)?);
+            Some(own / others).filter(|multiple| multiple.is_finite())
+        };
+        entry.rounds.iter().filter_map(multiple).collect()
     }
 
     /// A line a contestant, and what spoils the numbers below.
@@ -258,12 +296,8 @@ impl Trial {
 
     /// What a reader should know before believing the numbers, each once.
     pub fn warnings(&self) -> Vec<String> {
-        let rounds = self.entries.iter().flat_map(|entry| &entry.rounds);
-        let mut warnings: Vec<String> = rounds.flat_map(|round| round.report.warnings.clone()).collect();
-        warnings.extend(self.skipped.iter().map(|skipped| format!("skipped {skipped}")));
-        let mut seen = std::collections::HashSet::new();
-        warnings.retain(|warning| seen.insert(warning.clone()));
-        warnings
+        let warnings = self.entries.iter().flat_map(Entry::warnings);
+        each_once(warnings.chain(self.skipped.iter().map(|skipped| format!("skipped {skipped}"))))
     }
 
     /// Everything, for machines.
@@ -282,6 +316,8 @@ impl Trial {
                 "ratio_to_base": self.ratio(&entry.name).map(Spread::json),
                 "figures": Value::Object(medians.collect()),
                 "rounds": rounds,
+                "failures": entry.failures,
+                "warnings": entry.warnings(),
                 "runs": runs,
             })
         });
@@ -296,9 +332,28 @@ impl Trial {
     }
 }
 
+fn each_once(lines: impl Iterator<Item = String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    lines.filter(|line| seen.insert(line.clone())).collect()
+}
+
 impl Entry {
-    fn of(contestant: &Contestant<'_>) -> Entry {
-        Entry { name: contestant.name.clone(), target: contestant.place.target(), rounds: Vec::new() }
+    /// Of one who has not been through any round yet.
+    pub(super) fn of(name: &str, target: Target) -> Entry {
+        Entry { name: name.to_owned(), target, rounds: Vec::new(), failures: Vec::new() }
+    }
+
+    /// Its warnings of this weight: the first of them, and how many rounds have one.
+    pub fn warned(&self, weight: Weight) -> Option<(&Warning, u32)> {
+        let of_rounds = self.rounds.iter().map(|round| &round.report.warnings);
+        let mut warned = of_rounds.filter_map(|warnings| warnings.iter().find(|warning| warning.weight == weight));
+        let first = warned.next()?;
+        Some((first, 1 + u32::try_from(warned.count()).expect("a few rounds")))
+    }
+
+    /// All of its warnings, each once.
+    fn warnings(&self) -> Vec<String> {
+        each_once(self.rounds.iter().flat_map(|round| &round.report.warnings).map(Warning::to_string))
     }
 
     /// The outcome of a round, if it came to one.
@@ -346,12 +401,14 @@ pub(super) mod samples {
         let entry = |(target, scores): &(Target, &[f64])| {
             let rounds = scores.iter().zip(1..).filter(|(score, _)| score.is_finite());
             let rounds = rounds.map(|(score, number)| Round { number, report: report(*target, *score) });
-            Entry { name: target.name().to_owned(), target: *target, rounds: rounds.collect() }
+            Entry { rounds: rounds.collect(), ..Entry::of(target.name(), *target) }
         };
         Trial {
             title: "a title with <angles>".to_owned(),
             base: Target::Floor.name().to_owned(),
+            rounds: scores.iter().map(|(_, scores)| u32::try_from(scores.len()).expect("a few")).max().unwrap_or(0),
             entries: scores.iter().map(entry).collect(),
+            absent: Vec::new(),
             settings: vec!["floor: as it comes".to_owned()],
             skipped: Vec::new(),
         }
@@ -386,9 +443,10 @@ mod tests {
     }
 
     #[test]
-    fn each_round_begins_with_the_next_one() {
-        let order: Vec<Vec<usize>> = (1..=4).map(|round| turns(round, 3).collect()).collect();
-        assert_eq!(order, [[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 1, 2]]);
+    fn who_comes_when_is_rotated_and_reversed() {
+        let order = |count| (1..=6).map(|round| turns(round, count).collect()).collect::<Vec<Vec<usize>>>();
+        assert_eq!(order(3), [[0, 1, 2], [2, 1, 0], [1, 2, 0], [0, 2, 1], [2, 0, 1], [1, 0, 2]]);
+        assert_eq!(order(2), [[0, 1], [1, 0], [1, 0], [0, 1], [0, 1], [1, 0]]);
         assert_eq!(turns(1, 0).count(), 0);
     }
 
@@ -424,6 +482,8 @@ mod tests {
         assert!(trial.entries.is_empty());
         let reasons = ["floor: it has no topics", "nats, round 1: it says nothing", "nats, round 2: it says nothing"];
         assert_eq!(trial.skipped, reasons);
+        assert_eq!(trial.absent("floor").expect("it was to take part").failures, ["it has no topics"]);
+        assert_eq!(trial.absent("nats").expect("it was to take part").failures.len(), 2);
         assert!(trial.print().contains("nobody could be measured\n  ! skipped floor: it has no topics"));
         assert_eq!(lines, ["run 1 of 2: round 1 of 2, nats: t", "run 2 of 2: round 2 of 2, nats: t"]);
     }

@@ -1,17 +1,22 @@
 //! What Fanwire has set itself to reach, held against what a comparison has seen: must, should, seen.
 //!
-//! Multiples are paired round by round. A demand on a row that was not taken, or on somebody who was not measured, is
-//! left out and not counted as held.
+//! ```text
+//!  Fanwire did not do the work (no run, loss, behind the rate)  -> missed, whatever the numbers say
+//!  somebody else, or perf, has no number to compare with        -> not judged
+//!  the bound is broken                                          -> missed
+//!  the generator's number, or too few rounds of both            -> holds, doubtful
+//! ```
+//!
+//! Multiples are paired round by round. Only demands on rows that nobody asked for are left out: whoever fails a row
+//! would else be rid of what it demands.
 
 use super::adapter::Target;
-use super::compare::Row;
+use super::measured::{Warning, Weight};
+use super::rows::{HALF, REACTOR_SUBSCRIBERS, Row};
 use super::spread::Spread;
 use super::table::{Table, figure};
-use super::trial::Trial;
+use super::trial::{Entry, Trial};
 use serde_json::{Value, json};
-
-/// Subscribers of the rows in which reactors are held against each other: deliveries that a message makes.
-pub const REACTOR_SUBSCRIBERS: u32 = 100;
 
 /// A demand and what was seen.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,8 +25,16 @@ pub struct Verdict {
     pub work: String,
     /// What of it.
     pub what: &'static str,
-    /// What was seen.
-    pub seen: Spread,
+    /// What was seen; `None` where there is no number.
+    pub seen: Option<Spread>,
+    /// What Fanwire has not done: then the number does not count.
+    failure: Option<String>,
+    /// Who or what is missing where there is no number.
+    missing: String,
+    /// What makes the number doubtful.
+    doubts: Vec<String>,
+    /// What else is worth knowing.
+    notes: Vec<String>,
     bound: Bound,
 }
 
@@ -54,8 +67,11 @@ const FLOOR: &str = Target::Floor.name();
 const NATS: &str = Target::Nats.name();
 const FANWIRE: &str = Target::Fanwire.name();
 const CPU: &str = "CPU a delivery, x floor";
+const HALF_RATE: &str = "half rate";
+/// Messages a write of the broker: the one figure that is there only where perf may count system calls.
+const CARRIED: &str = "msgs/write";
 
-/// A row by its name, what of it, how it is measured, what is demanded.
+/// A row by its name (all rows at half rate by [`HALF_RATE`]), what of it, how it is measured, what is demanded.
 const DEMANDS: [(&str, &str, Measure, Bound); 22] = [
     ("1 -> 100", CPU, Measure::Multiple(None, FLOOR), Bound::AtMost(1.5, 1.2)),
     ("1 -> 1000", CPU, Measure::Multiple(None, FLOOR), Bound::AtMost(1.6, 1.25)),
@@ -66,8 +82,8 @@ const DEMANDS: [(&str, &str, Measure, Bound); 22] = [
     ("1 -> 1000, half rate", CPU, Measure::Multiple(None, FLOOR), Bound::AtMost(1.6, 1.25)),
     ("1 -> 1, half rate", CPU, Measure::Multiple(None, FLOOR), Bound::AtMost(1.5, 1.2)),
     ("10 -> 10 over 10 topics, half rate", CPU, Measure::Multiple(None, FLOOR), Bound::AtMost(1.6, 1.6)),
-    ("half rate", "messages a write, x floor", Measure::Multiple(Some("msgs/write"), FLOOR), Bound::Within(0.8, 1.2)),
-    ("half rate", "p50, x floor", Measure::Multiple(Some("p50 us"), FLOOR), Bound::AtMost(1.25, 1.25)),
+    (HALF_RATE, "messages a write, x floor", Measure::Multiple(Some(CARRIED), FLOOR), Bound::Within(0.8, 1.2)),
+    (HALF_RATE, "p50, x floor", Measure::Multiple(Some("p50 us"), FLOOR), Bound::AtMost(1.25, 1.25)),
     ("latency at 20 000/s", "p50 behind the best, us", Measure::BehindBest("p50 us"), Bound::AtMost(5.0, 2.0)),
     (
         "idle connections, own topic each",
@@ -89,7 +105,7 @@ const DEMANDS: [(&str, &str, Measure, Bound); 22] = [
     ),
     ("idle connections, one topic", "bytes a connection", Measure::Figure("bytes/conn"), Bound::AtMost(250.0, 150.0)),
     ("1 of 100 stalled", "CPU a delivery, x none stalled", Measure::Figure("CPU ratio"), Bound::AtMost(1.05, 1.05)),
-    ("1 million topics", "rate, x one topic", Measure::Figure("rate kept"), Bound::AtLeast(0.5)),
+    ("1 million topics", "rate that a core carries, x one topic", Measure::Figure("rate kept"), Bound::AtLeast(0.5)),
     (
         "idle connections beside",
         "CPU a delivery, x without",
@@ -106,53 +122,176 @@ const ACCEPT: &str = "CPU to accept, greet and subscribe, x floor";
 pub fn verdicts(rows: &[Row]) -> Vec<Verdict> {
     let judged = DEMANDS.iter().flat_map(|(name, what, measure, bound)| {
         let meant = rows.iter().filter(move |row| row.name == *name || is_half(&row.name, name));
-        meant.filter_map(|row| {
-            let seen = measure.of(&row.trial)?;
-            Some(Verdict { work: row.name.clone(), what, seen, bound: *bound })
-        })
+        meant.filter_map(move |row| Verdict::of(row, what, *measure, *bound))
     });
     judged.collect()
 }
 
 fn is_half(row: &str, name: &str) -> bool {
-    name == "half rate" && row.ends_with(", half rate")
+    name == HALF_RATE && row.ends_with(HALF)
 }
 
 impl Measure {
-    fn of(self, trial: &Trial) -> Option<Spread> {
+    /// The entries that are Fanwire's.
+    fn own(self, trial: &Trial) -> Vec<&str> {
         match self {
-            Measure::Figure(name) => trial.entry(FANWIRE)?.spread(name),
-            Measure::Multiple(name, other) => {
-                trial.multiple(FANWIRE, other, name.unwrap_or_else(|| trial.score_name()))
+            Measure::Variant(variant) | Measure::Hop(variant, _) => vec![&*trial.base, variant],
+            Measure::Figure(_) | Measure::Multiple(..) | Measure::BehindBest(_) => vec![FANWIRE],
+        }
+    }
+
+    /// Those whom Fanwire is held against.
+    fn others(self, trial: &Trial) -> Vec<&str> {
+        match self {
+            Measure::Multiple(_, other) => vec![other],
+            Measure::BehindBest(_) => {
+                trial.entries.iter().map(|entry| &*entry.name).filter(|name| *name != FANWIRE).collect()
             }
-            Measure::Variant(variant) => trial.ratio(variant),
-            Measure::BehindBest(name) => behind_best(trial, name),
-            Measure::Hop(variant, reactors) => hop_ns(trial, variant, reactors),
+            Measure::Figure(_) | Measure::Variant(_) | Measure::Hop(..) => Vec::new(),
+        }
+    }
+
+    fn figure(self, trial: &Trial) -> &'static str {
+        match self {
+            Measure::Figure(name) | Measure::Multiple(Some(name), _) | Measure::BehindBest(name) => name,
+            Measure::Multiple(None, _) | Measure::Variant(_) | Measure::Hop(..) => trial.score_name(),
+        }
+    }
+
+    /// A number for each round that all who take part have been through.
+    fn values(self, trial: &Trial) -> Vec<f64> {
+        let figure = self.figure(trial);
+        match self {
+            Measure::Figure(_) => {
+                let rounds = trial.entry(FANWIRE).map_or(&[][..], |entry| &entry.rounds[..]);
+                let values = rounds.iter().filter_map(|round| round.report.figure(figure));
+                values.filter(|value| value.is_finite()).collect()
+            }
+            Measure::Multiple(_, other) => trial.multiples(FANWIRE, other, figure),
+            Measure::Variant(variant) => trial.multiples(variant, &trial.base, figure),
+            Measure::BehindBest(_) => behind_best(trial, figure).into_iter().map(|(_, behind)| behind).collect(),
+            Measure::Hop(variant, reactors) => hops_ns(trial, variant, reactors),
+        }
+    }
+
+    /// Who or what is missing when there is no number.
+    fn missing(self, trial: &Trial) -> String {
+        let (figure, others) = (self.figure(trial), self.others(trial));
+        if let Some(absent) = others.iter().find(|name| trial.entry(name).is_none()) {
+            return (*absent).to_owned();
+        }
+        if others.is_empty() && matches!(self, Measure::BehindBest(_)) {
+            return "everybody else".to_owned();
+        }
+        let unmeasured = |name: &&str| trial.entry(name).is_none_or(|entry| entry.spread(figure).is_none());
+        match self.own(trial).iter().chain(&others).any(unmeasured) {
+            true if figure == CARRIED => "perf".to_owned(),
+            true => format!("the figure \"{figure}\""),
+            false => "a round of both".to_owned(),
         }
     }
 }
 
-fn behind_best(trial: &Trial, name: &str) -> Option<Spread> {
-    let behind = trial.entry(FANWIRE)?.rounds.iter().filter_map(|round| {
+/// The best of all others in each round that Fanwire has been through, and how far Fanwire lies behind it.
+fn behind_best<'a>(trial: &'a Trial, figure: &str) -> Vec<(&'a str, f64)> {
+    let rounds = trial.entry(FANWIRE).map_or(&[][..], |entry| &entry.rounds[..]);
+    let behind = rounds.iter().filter_map(|round| {
         let others = trial.entries.iter().filter(|entry| entry.name != FANWIRE);
-        let best = Spread::of(others.filter_map(|entry| entry.round(round.number)?.figure(name)))?.min;
-        Some(round.report.figure(name)? - best)
+        let of_round = |entry: &'a Entry| Some((&*entry.name, entry.round(round.number)?.figure(figure)?));
+        let known = others.filter_map(of_round).filter(|(_, value)| value.is_finite());
+        let (name, best) = known.min_by(|(_, one), (_, other)| one.total_cmp(other))?;
+        Some((name, round.report.figure(figure)? - best)).filter(|(_, behind)| behind.is_finite())
     });
-    Spread::of(behind)
+    behind.collect()
 }
 
 /// Each message goes to every reactor but the publisher's own.
-fn hop_ns(trial: &Trial, variant: &str, reactors: u32) -> Option<Spread> {
-    let base = trial.entry(&trial.base)?;
+fn hops_ns(trial: &Trial, variant: &str, reactors: u32) -> Vec<f64> {
+    let Some((many, one)) = trial.entry(variant).zip(trial.entry(&trial.base)) else { return Vec::new() };
     let hops = f64::from(reactors - 1);
-    let more = trial.entry(variant)?.rounds.iter().filter_map(|round| {
-        let (many, one) = (round.report.score(), base.round(round.number)?.score());
-        Some((many - one) * f64::from(REACTOR_SUBSCRIBERS) / hops)
+    let more = many.rounds.iter().filter_map(|round| {
+        let (many, one) = (round.report.score(), one.round(round.number)?.score());
+        Some((many - one) * f64::from(REACTOR_SUBSCRIBERS) / hops).filter(|hop| hop.is_finite())
     });
-    Spread::of(more)
+    more.collect()
+}
+
+/// What Fanwire has not done.
+fn failure(trial: &Trial, own: &[&str]) -> Option<String> {
+    own.iter().find_map(|name| {
+        if let Some(absent) = trial.absent(name) {
+            return absent.failures.first().map(|reason| format!("{FANWIRE} was not measured ({reason})"));
+        }
+        trial.entry(name)?.warned(Weight::Failed).map(|warned| told(warned, trial.rounds))
+    })
+}
+
+/// What makes a number doubtful that so many rounds have made.
+fn doubts(trial: &Trial, own: &[&str], others: &[&str], paired: usize) -> Vec<String> {
+    let mut doubts = Vec::new();
+    for entry in own.iter().filter_map(|name| trial.entry(name)) {
+        doubts.extend(entry.warned(Weight::Doubtful).map(|warned| told(warned, trial.rounds)));
+        doubts.extend(entry.failures.first().cloned());
+    }
+    // The best of several stands however another one has failed.
+    if let [other] = others {
+        let failed = trial.entry(other).and_then(|entry| entry.warned(Weight::Failed));
+        doubts.extend(failed.map(|warned| format!("{other}: {}", told(warned, trial.rounds))));
+    }
+    if paired * 2 < trial.rounds as usize {
+        doubts.push(format!("{paired} of {} rounds count", trial.rounds));
+    }
+    doubts
+}
+
+/// What else is worth knowing: who was the best, and that another one's score was taken with a generator that could not
+/// do more, which is no fault of a score that is processor time a delivery.
+fn notes(trial: &Trial, measure: Measure, others: &[&str]) -> Vec<String> {
+    if let Measure::BehindBest(figure) = measure {
+        let behind = behind_best(trial, figure);
+        let is_best = |name: &&str| behind.iter().any(|(best, _)| best == name);
+        let best: Vec<&str> = others.iter().copied().filter(is_best).collect();
+        return match others.len() {
+            1 => vec![format!("the only other: {}", best.join(", "))],
+            many => vec![format!("the best of {many} others: {}", best.join(", "))],
+        };
+    }
+    let doubtful = |name: &&str| {
+        let warned = trial.entry(name)?.warned(Weight::Doubtful)?;
+        Some(format!("{name}: {}", told(warned, trial.rounds)))
+    };
+    others.iter().filter_map(doubtful).collect()
+}
+
+/// A warning, and in how many of so many rounds.
+fn told((warning, count): (&Warning, u32), rounds: u32) -> String {
+    match rounds {
+        0 | 1 => warning.what.clone(),
+        _ => format!("{}, in {count} of {rounds} rounds", warning.what),
+    }
 }
 
 impl Verdict {
+    /// `None` where Fanwire was not to take part.
+    fn of(row: &Row, what: &'static str, measure: Measure, bound: Bound) -> Option<Verdict> {
+        let trial = &row.trial;
+        let (own, others) = (measure.own(trial), measure.others(trial));
+        if own.iter().any(|name| trial.entry(name).or_else(|| trial.absent(name)).is_none()) {
+            return None;
+        }
+        let values = measure.values(trial);
+        Some(Verdict {
+            work: row.name.clone(),
+            what,
+            failure: failure(trial, &own),
+            missing: measure.missing(trial),
+            doubts: doubts(trial, &own, &others, values.len()),
+            notes: notes(trial, measure, &others),
+            seen: Spread::of(values),
+            bound,
+        })
+    }
+
     fn must(&self) -> String {
         match self.bound {
             Bound::AtMost(must, _) => format!("<= {}", short(must)),
@@ -171,18 +310,30 @@ impl Verdict {
 
     /// What it comes to: of the median.
     pub fn judgement(&self) -> String {
-        let seen = self.seen.median;
+        if let Some(failure) = &self.failure {
+            return format!("missed: {failure}");
+        }
+        let Some(Spread { median: seen, .. }) = self.seen else {
+            return format!("not judged: {} is missing", self.missing);
+        };
         let (holds, is_as_it_should) = match self.bound {
             Bound::AtMost(must, should) => (seen <= must, seen <= should),
             Bound::AtLeast(must) => (seen >= must, true),
             Bound::Within(low, high) => ((low..=high).contains(&seen), true),
-            Bound::Told => return "told".to_owned(),
+            Bound::Told => (true, true),
         };
-        match (holds, is_as_it_should) {
+        let word = match (holds, is_as_it_should) {
+            (true, _) if self.bound == Bound::Told => "told".to_owned(),
             (true, true) => "holds".to_owned(),
             (true, false) => "holds, should be less".to_owned(),
             (false, _) => format!("missed: {}", figure(seen)),
-        }
+        };
+        // What is missed stays so, whatever there is to say for it.
+        let (doubts, notes) = if holds { (&self.doubts[..], vec![]) } else { (&[][..], self.doubts.clone()) };
+        let doubts = if doubts.is_empty() { String::new() } else { format!(", doubtful: {}", doubts.join("; ")) };
+        let notes = [notes, self.notes.clone()].concat();
+        let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
+        format!("{word}{doubts}{notes}")
     }
 }
 
@@ -194,7 +345,7 @@ pub fn table(verdicts: &[Verdict]) -> Table {
             format!("{}: {}", verdict.work, verdict.what),
             verdict.must(),
             verdict.should(),
-            verdict.seen.print(),
+            verdict.seen.map_or_else(|| "-".to_owned(), Spread::print),
             verdict.judgement(),
         ]);
     }
@@ -218,7 +369,7 @@ pub fn json(verdicts: &[Verdict]) -> Value {
             "what": verdict.what,
             "must": verdict.must(),
             "should": verdict.should(),
-            "seen": verdict.seen.json(),
+            "seen": verdict.seen.map(Spread::json),
             "verdict": verdict.judgement(),
         })
     });
@@ -232,9 +383,10 @@ fn short(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::compare::Kind;
+    use super::super::rows::{self, Kind, half_name};
     use super::super::trial::samples::{trial, variants};
     use super::*;
+    use std::time::Duration;
 
     fn judged(name: &str, trial: Trial) -> Vec<String> {
         let rows = [Row { name: name.to_owned(), kind: Kind::Saturated, trial }];
@@ -242,49 +394,161 @@ mod tests {
         verdicts(&rows).iter().map(line).collect()
     }
 
+    /// The only judgement on "1 -> 100".
+    fn judgement(trial: Trial) -> String {
+        let lines = judged("1 -> 100", trial);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        lines[0].strip_prefix("CPU a delivery, x floor <= 1.5: ").expect("the only demand").to_owned()
+    }
+
+    /// Fanwire as good as the floor, with this warning in the second of three rounds of one of both.
+    fn warned(target: Target, weight: Weight, what: &str) -> Trial {
+        let mut trial = trial(&[(Target::Floor, &[20.0; 3]), (Target::Fanwire, &[20.0; 3])]);
+        let entry = trial.entries.iter_mut().find(|entry| entry.target == target).expect("it is one of both");
+        entry.rounds[1].report.warnings = vec![Warning { weight, target: Some(target), what: what.to_owned() }];
+        trial
+    }
+
     #[test]
     fn multiples_are_judged_by_their_median() {
         let with = |fanwire: &[f64]| {
             trial(&[(Target::Floor, &[20.0, 20.0, 20.0]), (Target::Fanwire, fanwire), (Target::Nats, &[400.0; 3])])
         };
-        assert_eq!(judged("1 -> 100", with(&[22.0, 24.0, 90.0])), ["CPU a delivery, x floor <= 1.5: holds"]);
-        let line = "CPU a delivery, x floor <= 1.5: holds, should be less";
-        assert_eq!(judged("1 -> 100", with(&[22.0, 26.0, 90.0])), [line]);
-        assert_eq!(judged("1 -> 100", with(&[22.0, 40.0, 90.0])), ["CPU a delivery, x floor <= 1.5: missed: 2.00"]);
+        assert_eq!(judgement(with(&[22.0, 24.0, 90.0])), "holds");
+        assert_eq!(judgement(with(&[22.0, 26.0, 90.0])), "holds, should be less");
+        assert_eq!(judgement(with(&[22.0, 40.0, 90.0])), "missed: 2.00");
         let lines = ["CPU a delivery, x floor <= 1.6: missed: 2.00", "CPU a delivery, x nats <= 0.25: holds"];
         assert_eq!(judged("10 -> 10 over 10 topics", with(&[40.0; 3])), lines);
     }
 
     #[test]
-    fn latency_is_judged_by_the_best_of_the_same_round() {
-        let latencies =
-            trial(&[(Target::Floor, &[30.0, 90.0]), (Target::Fanwire, &[33.0, 85.0]), (Target::Nats, &[60.0, 80.0])]);
-        assert_eq!(behind_best(&latencies, "ns/delivery"), Spread::of([3.0, 5.0]));
+    fn latency_is_judged_by_the_best_of_the_same_round_who_is_named() {
+        let with = |nats: &[f64]| {
+            trial(&[(Target::Floor, &[30.0, 90.0]), (Target::Fanwire, &[33.0, 85.0]), (Target::Nats, nats)])
+        };
+        let judged = |trial: Trial| {
+            let measure = Measure::BehindBest("ns/delivery");
+            let row = Row { name: String::new(), kind: Kind::Latency, trial };
+            let verdict = Verdict::of(&row, "behind", measure, Bound::AtMost(5.0, 4.0)).expect("it was measured");
+            (verdict.seen, verdict.judgement())
+        };
+        let (seen, judgement) = judged(with(&[60.0, 80.0]));
+        assert_eq!(seen, Spread::of([3.0, 5.0]));
+        assert_eq!(judgement, "holds (the best of 2 others: floor, nats)");
+        assert_eq!(judged(with(&[60.0, 95.0])).1, "holds (the best of 2 others: floor)");
+        let beside_one = trial(&[(Target::Floor, &[30.0, 90.0]), (Target::Fanwire, &[33.0, 85.0])]);
+        assert_eq!(judged(beside_one).1, "holds (the only other: floor)");
+        let alone = trial(&[(Target::Fanwire, &[33.0])]);
+        assert_eq!(judged(alone), (None, "not judged: everybody else is missing".to_owned()));
     }
 
     #[test]
     fn more_reactors_are_judged_by_one_and_tell_the_price_of_a_hop() {
-        let trial =
+        let mut trial =
             variants(&[("1 reactor", &[20.0, 40.0]), ("2 reactors", &[24.0, 44.0]), ("4 reactors", &[40.0, 80.0])]);
-        let lines = [
+        let mut lines = [
             "CPU a delivery, 2 x 1 <= 1.5: holds",
             "CPU a delivery, 4 x 1 <= 1.5: missed: 2.00",
             "ns a message and hop -: told",
         ];
+        let again =
+            variants(&[("1 reactor", &[20.0, 40.0]), ("2 reactors", &[24.0, 44.0]), ("4 reactors", &[40.0, 80.0])]);
+        assert_eq!(judged("several reactors", again), lines);
+        trial.entries.truncate(2);
+        trial.excuse("4 reactors", Target::Fanwire, "it says nothing".to_owned());
+        lines[1] = "CPU a delivery, 4 x 1 <= 1.5: missed: fanwire was not measured (it says nothing)";
         assert_eq!(judged("several reactors", trial), lines);
     }
 
     #[test]
-    fn what_was_not_measured_is_not_judged() {
-        assert!(judged("1 -> 100", trial(&[(Target::Fanwire, &[1.0])])).is_empty());
+    fn where_fanwire_fails_its_demands_are_missed() {
+        let mut slow = trial(&[(Target::Floor, &[20.0; 3])]);
+        slow.excuse(FANWIRE, Target::Fanwire, "it does not reach 5 messages a second".to_owned());
+        let lines = judged("1 -> 100, half rate", slow);
+        assert_eq!(lines.len(), 3);
+        let reason = "missed: fanwire was not measured (it does not reach 5 messages a second)";
+        assert!(lines.iter().all(|line| line.ends_with(reason)), "{lines:?}");
+    }
+
+    #[test]
+    fn where_others_fail_demands_are_not_judged() {
+        assert_eq!(judgement(trial(&[(Target::Fanwire, &[1.0])])), "not judged: floor is missing");
+        let apart = trial(&[(Target::Floor, &[1.0, f64::NAN]), (Target::Fanwire, &[f64::NAN, 1.0])]);
+        assert_eq!(judgement(apart), "not judged: a round of both is missing");
+        let uncounted = trial(&[(Target::Floor, &[20.0; 3]), (Target::Fanwire, &[20.0; 3])]);
+        let line = "messages a write, x floor 0.8..1.2: not judged: perf is missing".to_owned();
+        assert!(judged("1 -> 1, half rate", uncounted).contains(&line));
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_not_judged() {
+        assert!(judged("1 -> 100", trial(&[(Target::Floor, &[1.0])])).is_empty());
         assert!(judged("no demand", trial(&[(Target::Fanwire, &[1.0])])).is_empty());
         assert_eq!(html(&[]), "");
     }
 
     #[test]
+    fn who_fails_the_work_has_missed_however_fast() {
+        let lossy = warned(Target::Fanwire, Weight::Failed, "3 messages lost");
+        assert_eq!(judgement(lossy), "missed: 3 messages lost, in 1 of 3 rounds");
+        let lossy = warned(Target::Floor, Weight::Failed, "3 messages lost");
+        assert_eq!(judgement(lossy), "holds, doubtful: floor: 3 messages lost, in 1 of 3 rounds");
+    }
+
+    #[test]
+    fn a_number_that_may_be_the_generators_is_doubtful_unless_it_is_anothers() {
+        let bound = |target| judgement(warned(target, Weight::Doubtful, "the generator was the bottleneck"));
+        let doubt = "the generator was the bottleneck, in 1 of 3 rounds";
+        assert_eq!(bound(Target::Fanwire), format!("holds, doubtful: {doubt}"));
+        assert_eq!(bound(Target::Floor), format!("holds (floor: {doubt})"));
+        assert_eq!(judgement(warned(Target::Fanwire, Weight::Noted, "fine")), "holds");
+    }
+
+    #[test]
+    fn a_number_of_few_rounds_is_doubtful() {
+        let gone = f64::NAN;
+        let few = trial(&[(Target::Floor, &[20.0; 3]), (Target::Fanwire, &[gone, 20.0, gone])]);
+        assert_eq!(judgement(few), "holds, doubtful: 1 of 3 rounds count");
+        let most = trial(&[(Target::Floor, &[20.0; 3]), (Target::Fanwire, &[gone, 20.0, 20.0])]);
+        assert_eq!(judgement(most), "holds");
+        let mut bad = trial(&[(Target::Floor, &[20.0; 3]), (Target::Fanwire, &[gone, 20.0, 60.0])]);
+        bad.entries[1].failures.push("round 1: it says nothing".to_owned());
+        assert_eq!(judgement(bad), "missed: 2.00 (round 1: it says nothing)");
+    }
+
+    #[test]
     fn what_is_missed_stands_out_on_the_page() {
-        let seen = Spread { median: 2.0, min: 2.0, max: 2.0 };
-        let verdict = Verdict { work: "w".to_owned(), what: "x", seen, bound: Bound::AtMost(1.5, 1.2) };
-        assert!(html(&[verdict]).contains("<td class=\"warning\">missed: 2.00</td>"));
+        let trial = trial(&[(Target::Floor, &[20.0]), (Target::Fanwire, &[40.0])]);
+        let row = Row { name: "1 -> 100".to_owned(), kind: Kind::Saturated, trial };
+        assert!(html(&verdicts(&[row])).contains("<td class=\"warning\">missed: 2.00</td>"));
+    }
+
+    #[test]
+    fn every_demand_is_on_a_row_and_a_figure_that_there_are() {
+        let fanouts = rows::fanouts(Duration::ZERO).into_iter().map(|(name, _)| half_name(name));
+        let mut names: Vec<String> = rows::names().into_iter().map(str::to_owned).chain(fanouts).collect();
+        names.push(HALF_RATE.to_owned());
+        let variants = rows::variants(Duration::ZERO, u64::MAX);
+        let workloads = [
+            include_str!("workloads/fanout.rs"),
+            include_str!("workloads/latency.rs"),
+            include_str!("workloads/conns.rs"),
+            include_str!("workloads/isolation.rs"),
+            include_str!("workloads/topics.rs"),
+        ];
+        for (name, _, measure, _) in DEMANDS {
+            assert!(names.contains(&name.to_owned()), "no row is called {name}");
+            match measure {
+                Measure::Variant(variant) | Measure::Hop(variant, _) => {
+                    let row = variants.iter().find(|row| row.name == name).expect("it is of Fanwire against itself");
+                    assert!(row.variants.iter().any(|(known, _)| *known == variant), "{name} has no {variant}");
+                }
+                Measure::Figure(figure) | Measure::Multiple(Some(figure), _) | Measure::BehindBest(figure) => {
+                    let quoted = format!("\"{figure}\"");
+                    assert!(workloads.iter().any(|workload| workload.contains(&quoted)), "nothing tells {figure}");
+                }
+                Measure::Multiple(None, _) => {}
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@ use crate::bench::brokers::{Broker, Setup};
 use crate::bench::calls::UNCOUNTED;
 use crate::bench::error::BenchError;
 use crate::bench::generator::Generator;
+use crate::bench::measured::Warning;
 use crate::bench::report::{Report, Workload, latency_us, or_nan};
 use crate::bench::scenario::{Drive, Load, Member, Order, Scenario};
 use crate::bench::table::counted;
@@ -105,7 +106,7 @@ impl Workload for Fanout {
             (p99, latency_us(&measured.latencies, 99.0)),
         ];
         let mut report = Report::new(&measured, figures);
-        report.warnings.extend(measured.calls.is_none().then(|| UNCOUNTED.to_owned()));
+        report.warnings.extend(measured.calls.is_none().then(|| Warning::noted(UNCOUNTED)));
         Ok(report)
     }
 }

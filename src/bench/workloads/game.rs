@@ -6,6 +6,7 @@ use crate::bench::brokers::{Broker, Setup};
 use crate::bench::calls::UNCOUNTED;
 use crate::bench::error::BenchError;
 use crate::bench::generator::Generator;
+use crate::bench::measured::Warning;
 use crate::bench::report::{Report, Workload, latency_us, or_nan};
 use crate::bench::scenario::{Drive, Load, Member, Order, Scenario};
 use crate::bench::table::counted;
@@ -76,7 +77,7 @@ impl Workload for Game {
             ("broker cores", or_nan(measured.broker_cores())),
         ];
         let mut report = Report::new(&measured, figures);
-        report.warnings.extend(measured.calls.is_none().then(|| UNCOUNTED.to_owned()));
+        report.warnings.extend(measured.calls.is_none().then(|| Warning::noted(UNCOUNTED)));
         report.latencies = Some(measured.latencies);
         Ok(report)
     }

@@ -5,6 +5,7 @@ use crate::bench::brokers::{Broker, Setup};
 use crate::bench::error::BenchError;
 use crate::bench::generator::Generator;
 use crate::bench::histogram::microseconds;
+use crate::bench::measured::Warning;
 use crate::bench::report::{Report, Workload, latency_us, or_nan};
 use crate::bench::scenario::{Drive, Load, Member, Order};
 use std::time::Duration;
@@ -73,7 +74,7 @@ impl Workload for Storm {
         let mut report = Report::new(&storm, figures);
         if let Some(remaining) = remaining {
             let message = format!("{}: {remaining} were not back within {:?}", broker.target.name(), self.duration);
-            report.warnings.push(message);
+            report.warnings.push(Warning::noted(message));
         }
         report.warnings.extend(calm.warnings());
         report.json["calm"] = calm.json();
