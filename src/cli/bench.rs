@@ -186,7 +186,7 @@ enum Verb {
     },
     /// The whole table: every broker that is installed, beside the floor, in turns
     Compare {
-        /// Rounds, in turns, rotated: A B C, B C A
+        /// Rounds, in turns whose order changes: A B C, C B A
         #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
         rounds: u32,
         /// How long each run is measured
@@ -207,7 +207,7 @@ enum Verb {
     },
     /// Scaling on paper: what a message, a delivery, a write and a hop cost here, and what more cores would carry
     Scaling {
-        /// Rounds, in turns, rotated
+        /// Rounds, in turns whose order changes
         #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000))]
         rounds: u32,
         /// How long each run is measured
@@ -267,7 +267,7 @@ struct Run {
     /// How long each run is measured
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     duration: Duration,
-    /// Rounds, in turns, rotated: A B C, B C A
+    /// Rounds, in turns whose order changes: A B C, C B A
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
     /// Write everything for machines; - is standard output, in place of the table
@@ -379,7 +379,7 @@ impl Run {
             let settings: String = trial.settings.iter().map(|line| format!("  {line}\n")).collect();
             let rounds = match rounds {
                 1 => "1 round".to_owned(),
-                rounds => format!("{rounds} rounds, in turns, rotated"),
+                rounds => format!("{rounds} rounds, in turns"),
             };
             print(&format!("{}\n{settings}  {rounds}\n\n{}", machine.line(), trial.print()))?;
         }
