@@ -82,7 +82,7 @@ pub fn page(scaling: &Scaling) -> String {
     let traffic: [Field; 4] = [
         ("cores", "cores that run a reactor (1 to 64)", 16.0, "1"),
         ("subscribers", "subscribers of a message", 100.0, "1"),
-        ("batch", "messages in one write to a subscriber", 1.0, "1"),
+        ("batch", "messages in one write to a subscriber", 50.0, "1"),
         ("rate", "messages a second that are wanted", 10_000.0, "1000"),
     ];
     let costs: [Field; 4] = [

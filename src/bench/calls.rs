@@ -54,6 +54,7 @@ impl AddAssign for Calls {
 #[derive(Debug)]
 pub struct Counter {
     perf: Child,
+    is_attached: bool,
 }
 
 impl Counter {
@@ -64,11 +65,11 @@ impl Counter {
         command.args(["stat", "--field-separator", ",", "--event", &events, "--pid", &process.to_string()]);
         command.args(["sh", "-c", VIGIL]).env("LC_ALL", "C");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut perf = command.spawn().ok()?;
+        let mut counter = Counter { perf: command.spawn().ok()?, is_attached: false };
         let mut line = String::new();
-        let said = BufReader::new(perf.stdout.take()?).read_line(&mut line);
-        let counter = Counter { perf };
-        (said.is_ok() && line.trim() == "counting").then_some(counter)
+        BufReader::new(counter.perf.stdout.take()?).read_line(&mut line).ok()?;
+        counter.is_attached = line.trim() == "counting";
+        counter.is_attached.then_some(counter)
     }
 
     /// Ends the counting; `None` when perf has failed at it.
@@ -82,8 +83,12 @@ impl Counter {
 
 impl Drop for Counter {
     fn drop(&mut self) {
-        // It ends by itself once its input is closed; it is killed only when it has failed to.
+        // Once it counts, it ends with its vigil, whose input is closed here, and says what it has counted. Where it
+        // has not come to that, nothing is known of what it waits for.
         drop(self.perf.stdin.take());
+        if !self.is_attached {
+            let _ = self.perf.kill();
+        }
         let _ = self.perf.wait();
     }
 }
@@ -135,6 +140,12 @@ mod tests {
     fn what_could_not_be_counted_is_no_zero() {
         assert_eq!(counted("<not counted>,,syscalls:sys_enter_write,0,100.00,,\n"), None);
         assert_eq!(counted("perf: permission denied\n"), None);
+    }
+
+    /// And nobody waits for a perf that found nothing to count.
+    #[test]
+    fn nobody_can_be_attached_to_who_is_not_there() {
+        assert!(Counter::attach(i32::MAX.unsigned_abs()).is_none());
     }
 
     /// Where perf may look, it sees what this process writes; elsewhere there is nothing to test.

@@ -12,10 +12,11 @@
 //! ((N - 1) / N when nobody chooses), b messages in one write to a subscriber. All of a hop is charged to the
 //! publisher's reactor, which is more than its part.
 //!
-//! Left out, all of it to the model's favour: memory bandwidth and caches that cores share, locks of the kernel and the
-//! network card with its interrupts (the other half of the cores is left to them), N x (N - 1) mailboxes to be looked
-//! at, interest that many wildcards make coarse, load that is not spread evenly. Left out to its disfavour: batches
-//! grow with the load, so that a write carries more where it counts.
+//! Left out, all of it to the model's favour: polls, reads and wakes of messages that come alone (messages and hops
+//! are measured in batches, so the model is one of busy brokers), memory bandwidth and caches that cores share, locks
+//! of the kernel and the network card with its interrupts (the other half of the cores is left to them), N x (N - 1)
+//! mailboxes to be looked at, interest that many wildcards make coarse, load that is not spread evenly. Left out to
+//! its disfavour: batches grow with the load, so that a write carries more where it counts.
 
 use super::spread::Spread;
 
