@@ -1,9 +1,8 @@
 //! Frames to bytes and bytes to frames: what each message pays at both ends, whatever becomes of it.
 
+use super::desk::{bytes_of, subscribe};
 use super::{Scene, Work};
-use fanwire_wire::frame::{
-    AckLevel, Direction, Frame, Message, Policy, Publish, PublishShort, Start, Subscribe, decode, split_frame,
-};
+use fanwire_wire::frame::{AckLevel, Direction, Frame, Message, Publish, PublishShort, Subscribe, decode, split_frame};
 use fanwire_wire::{Inbox, Limits};
 use std::hint::black_box;
 
@@ -27,16 +26,7 @@ const FRAMES_PER_RUN: u64 = 100;
 /// Bytes of one read of the reactor.
 const READ_BYTES: usize = 64 * 1024;
 
-const SUBSCRIBE: Subscribe<'_> = Subscribe {
-    subscription: 1,
-    policy: Policy::Disconnect,
-    no_echo: false,
-    responder: false,
-    max_rate_hz: 0,
-    start: Start::Live,
-    filter: b"rooms/+/chat",
-    group: b"",
-};
+const SUBSCRIBE: Subscribe<'_> = subscribe(b"rooms/+/chat");
 
 fn publish(payload: &'static [u8]) -> Frame<'static> {
     Publish { ack: AckLevel::None, topic: b"rooms/lobby/chat", headers: b"", payload }.into()
@@ -44,12 +34,6 @@ fn publish(payload: &'static [u8]) -> Frame<'static> {
 
 fn message(payload: &'static [u8]) -> Frame<'static> {
     Message { topic_id: 7, headers: b"", payload }.into()
-}
-
-fn bytes_of(frame: Frame<'_>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    frame.encode(&mut bytes);
-    bytes
 }
 
 fn encode(frame: Frame<'static>) -> Work {
@@ -65,7 +49,7 @@ fn encode(frame: Frame<'static>) -> Work {
 }
 
 fn decode_one(frame: Frame<'_>, towards: Direction) -> Work {
-    let bytes = bytes_of(frame);
+    let bytes = bytes_of(&[frame]);
     let frame_bytes_max = Limits::default().frame_bytes_max;
     Work::new(FRAMES_PER_RUN, move || {
         for _ in 0..FRAMES_PER_RUN {
@@ -79,7 +63,8 @@ fn decode_one(frame: Frame<'_>, towards: Direction) -> Work {
 /// Reads of the reactor's size, full of small frames. Where they are cut, every read ends and begins within a frame,
 /// which is the usual case when a publisher sends as fast as it can.
 fn read_inbox(is_cut: bool) -> Work {
-    let frame = bytes_of(PublishShort { ack: AckLevel::None, short_id: 3, headers: b"", payload: &[7; 64] }.into());
+    let publish = PublishShort { ack: AckLevel::None, short_id: 3, headers: b"", payload: &[7; 64] };
+    let frame = bytes_of(&[publish.into()]);
     let count = READ_BYTES / frame.len();
     let mut bytes = frame.repeat(count);
     if is_cut {

@@ -4,7 +4,7 @@ use super::stage::Stage;
 use fanwire_core::Settings;
 use fanwire_gateway::{Context, Native, Phase, Progress};
 use fanwire_wire::ClientPreface;
-use fanwire_wire::frame::{Frame, Hello};
+use fanwire_wire::frame::{Frame, Hello, Policy, Start, Subscribe};
 
 /// A shard, its gateway's settings, and connections that name each other by index.
 pub(super) struct Desk {
@@ -55,4 +55,18 @@ pub(super) fn bytes_of(frames: &[Frame<'_>]) -> Vec<u8> {
     let mut bytes = Vec::new();
     frames.iter().for_each(|frame| frame.encode(&mut bytes));
     bytes
+}
+
+/// A subscription without any special wish.
+pub(super) const fn subscribe(filter: &[u8]) -> Subscribe<'_> {
+    Subscribe {
+        subscription: 1,
+        policy: Policy::Disconnect,
+        no_echo: false,
+        responder: false,
+        max_rate_hz: 0,
+        start: Start::Live,
+        filter,
+        group: b"",
+    }
 }
