@@ -35,6 +35,7 @@ mod groups;
 mod held;
 pub mod interest;
 mod invariants;
+pub mod journal;
 mod mail;
 mod memberships;
 mod outbox;
