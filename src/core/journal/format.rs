@@ -1,4 +1,4 @@
-//! The bytes of a segment, as protocol.md's appendix on journal files says: a header, then items to the end, then zeros.
+//! The bytes of a segment, as protocol.md says of journal files: a header, then items to the end, then zeros.
 //!
 //! ```text
 //!  segment  | header 64 | batch | topic 0 "a/b" | record of 0 | record of 0 | batch | record of 0 | 0 0 0 0 ...
