@@ -35,8 +35,9 @@ impl fmt::Display for DiskError {
 
 impl std::error::Error for DiskError {}
 
-/// The directory of one journal. Names are plain file names, chosen by the journal.
-pub trait Disk: Send {
+/// The directory of one journal. Names are plain file names, chosen by the journal. Clones are the same directory, for
+/// threads that prepare, seal and sync.
+pub trait Disk: Clone + Send + 'static {
     /// A file of it. Clones are the same file, for other threads to read and sync.
     type File: DiskFile;
 
@@ -61,7 +62,7 @@ pub trait Disk: Send {
 }
 
 /// One file. Its size never changes.
-pub trait DiskFile: Clone + Send + Sync {
+pub trait DiskFile: Clone + Send + Sync + 'static {
     /// Its size in bytes.
     fn bytes(&self) -> u64;
 

@@ -146,6 +146,8 @@ pub struct TopicItem<'a> {
     pub base_before: u64,
     /// Where in that segment it stands.
     pub offset_before: u32,
+    /// Where in this segment the topic item before it stands; 0: none.
+    pub previous: u32,
     /// The name.
     pub name: &'a [u8],
 }
@@ -270,13 +272,14 @@ fn parse_batch(item: &[u8]) -> Option<Item<'_>> {
 
 fn parse_topic(item: &[u8]) -> Option<Item<'_>> {
     let name = item.get(TOPIC_BYTES as usize..)?;
-    let is_one = item[9] == 0 && usize::from(u16_at(item, 10)) == name.len() && item[36..40] == [0; 4];
+    let is_one = item[9] == 0 && usize::from(u16_at(item, 10)) == name.len();
     is_one.then(|| {
         Item::Topic(TopicItem {
             number: u32_at(item, 12),
             sequence_before: u64_at(item, 16),
             base_before: u64_at(item, 24),
             offset_before: u32_at(item, 32),
+            previous: u32_at(item, 36),
             name,
         })
     })
@@ -347,7 +350,7 @@ fn write_topic(topic: &TopicItem<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(&topic.sequence_before.to_le_bytes());
     out.extend_from_slice(&topic.base_before.to_le_bytes());
     out.extend_from_slice(&topic.offset_before.to_le_bytes());
-    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&topic.previous.to_le_bytes());
     out.extend_from_slice(topic.name);
 }
 
@@ -414,7 +417,14 @@ mod tests {
     #[test]
     fn items_are_read_as_they_were_written_and_by_nobody_else() {
         let batch = Batch { count: 1, bytes: 200, checksum_before: 5, durable: 4, time_us: 8 };
-        let topic = TopicItem { number: 3, sequence_before: 1, base_before: NO_BASE, offset_before: 0, name: b"a/b" };
+        let topic = TopicItem {
+            number: 3,
+            sequence_before: 1,
+            base_before: NO_BASE,
+            offset_before: 0,
+            previous: 64,
+            name: b"a/b",
+        };
         for item in [Item::Batch(batch), Item::Topic(topic), Item::Record(record(b"payload"))] {
             let mut out = Vec::new();
             let checksum = write_item(&item, 17, &mut out);

@@ -9,5 +9,7 @@
 //!
 //! Everything here is a state machine over a [`disk::Disk`]: no clock, no thread, no file system. Time is an argument,
 //! what a disk does is an answer.
+pub mod catalog;
 pub mod disk;
 pub mod format;
+pub mod history;

@@ -1,0 +1,104 @@
+//! Records on their way from a journal to one subscription: the bytes as they were read, and where in them things stand.
+
+/// A stretch of a history's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Span {
+    /// Where it begins.
+    pub begin: u32,
+    /// Where it ends.
+    pub end: u32,
+}
+
+/// One record of a history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The name's place in [`History::names`].
+    pub name: u32,
+    /// The record's number in its topic.
+    pub sequence: u64,
+    /// The record's number in its journal.
+    pub position: u64,
+    /// When it was ordered, in microseconds since 1970-01-01 UTC.
+    pub time_us: u64,
+    /// Its headers block.
+    pub headers: Span,
+    /// Its payload.
+    pub payload: Span,
+}
+
+/// Some records, in the order of their positions.
+#[derive(Debug, Default)]
+pub struct History {
+    /// What was read.
+    pub bytes: Vec<u8>,
+    /// The names of the topics that occur, one after another.
+    pub text: String,
+    /// Where in the text each name stands.
+    pub names: Vec<Span>,
+    /// The records.
+    pub records: Vec<Place>,
+}
+
+/// One record, as it is delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryRecord<'a> {
+    /// The topic's name.
+    pub topic: &'a str,
+    /// The record's number in its topic.
+    pub sequence: u64,
+    /// The record's number in its journal.
+    pub position: u64,
+    /// When it was ordered, in microseconds since 1970-01-01 UTC.
+    pub time_us: u64,
+    /// The headers block, opaque; empty for none.
+    pub headers: &'a [u8],
+    /// The payload.
+    pub payload: &'a [u8],
+}
+
+impl History {
+    /// The records in their order.
+    pub fn iter(&self) -> impl Iterator<Item = HistoryRecord<'_>> {
+        self.records.iter().map(|place| HistoryRecord {
+            topic: self.name(place.name),
+            sequence: place.sequence,
+            position: place.position,
+            time_us: place.time_us,
+            headers: self.slice(place.headers),
+            payload: self.slice(place.payload),
+        })
+    }
+
+    /// Empties it for its next use.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.text.clear();
+        self.names.clear();
+        self.records.clear();
+    }
+
+    /// Bytes that it holds.
+    pub const fn bytes_held(&self) -> usize {
+        self.bytes.len()
+            + self.text.len()
+            + self.names.len() * size_of::<Span>()
+            + self.records.len() * size_of::<Place>()
+    }
+
+    /// Adds a name and returns its number.
+    pub fn add_name(&mut self, name: &str) -> u32 {
+        let begin = self.text.len() as u32;
+        self.text.push_str(name);
+        self.names.push(Span { begin, end: self.text.len() as u32 });
+        (self.names.len() - 1) as u32
+    }
+
+    fn name(&self, number: u32) -> &str {
+        let Span { begin, end } = self.names[number as usize];
+        &self.text[begin as usize..end as usize]
+    }
+
+    fn slice(&self, Span { begin, end }: Span) -> &[u8] {
+        &self.bytes[begin as usize..end as usize]
+    }
+}
