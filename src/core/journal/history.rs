@@ -1,4 +1,4 @@
-//! Records on their way from a journal to one subscription: the bytes as they were read, and where in them things stand.
+//! Records on their way from a journal to one subscription: the bytes as they were read, and what stands where in them.
 
 /// A stretch of a history's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -11,7 +11,7 @@ pub struct Span {
 
 /// One record of a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct RecordPlace {
     /// The name's place in [`History::names`].
     pub name: u32,
     /// The record's number in its topic.
@@ -36,7 +36,7 @@ pub struct History {
     /// Where in the text each name stands.
     pub names: Vec<Span>,
     /// The records.
-    pub records: Vec<Place>,
+    pub records: Vec<RecordPlace>,
 }
 
 /// One record, as it is delivered.
@@ -82,7 +82,7 @@ impl History {
         self.bytes.len()
             + self.text.len()
             + self.names.len() * size_of::<Span>()
-            + self.records.len() * size_of::<Place>()
+            + self.records.len() * size_of::<RecordPlace>()
     }
 
     /// Adds a name and returns its number.
