@@ -13,7 +13,8 @@
 //!
 //! ```text
 //!  read -> frame -> command -> admit (limits, permission) -> route -> fan out -> render once -> flush
-//!                                                              `-> mail, one hop: route -> fan out -> ...
+//!                                             |                `-> mail, one hop: route -> fan out -> ...
+//!                                             `-> journaled: order, append, release --> route -> fan out -> ...
 //! ```
 //!
 //! | part | what it is | knows |
@@ -24,11 +25,13 @@
 //! | `src/client` (crate `fanwire-client`) | the Rust client | wire |
 //! | `src/reactor` | every socket system call: the turn, connections, mailboxes, the acceptor | all |
 //! | `src/server.rs` | start order, threads, drain, stop | all |
+//! | [`journal`] | the journal's threads: the clerk that orders and appends, the reader; core decides, store does | config, core, reactor, store |
+//! | [`store`] | every file system call: what journals write to and read from, on disk or in memory | core |
 //! | [`config`] | one validated configuration; the registry of its keys | wire, core |
 //! | [`logging`] | the log: off the reactors' threads, bounded, escaped; a throttle for what peers can cause | config |
 //! | [`escape`] | foreign text made safe to show | nothing |
 //! | [`mod@bench`] | the bench in the box: generator, floor, adapters of every protocol, workloads, comparison | wire, escape |
-//! | [`cli`] | the verbs: serve, pub, sub, request, reply, bench, config | all, client |
+//! | [`cli`] | the verbs: serve, pub, sub, request, reply, journal, bench, config | all, client |
 //!
 //! Beside `src`: `tests/tidy` holds the rules of this house, who may import whom among them; `tests/simulation` runs
 //! shards, gateways and scripted clients from one seed; `tests/end_to_end` runs the real binary from outside; `fuzz`
@@ -42,9 +45,11 @@ pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod escape;
+pub mod journal;
 pub mod logging;
 pub mod reactor;
 pub mod server;
+pub mod store;
 
 /// The README's program: compiled as a test, so that it stays true.
 #[cfg(doctest)]

@@ -1,16 +1,17 @@
 //! The broker as a process: what starts in which order, and how it ends.
 //!
 //! ```text
-//!  bind --> reactors' threads --> acceptor's thread --> banner --> wait for a signal
+//!  journals --> bind --> reactors' threads --> acceptor's thread --> banner --> wait for a signal
 //!                                                                       |   a second signal ends the process at once
-//!                           join <-- every reactor drains <-- the acceptor ends
+//!             join <-- journals are closed <-- every reactor drains <-- the acceptor ends
 //! ```
 //!
 //! A thread that ends before it was asked to, or with an error, ends the process: it would be a broker that serves
 //! some and not others.
 
 use crate::config::Config;
-use crate::reactor::{Handle, Listener, Reactor, Team};
+use crate::journal::{Clerk, Journals, OpenFailure, Reading};
+use crate::reactor::{Handle, JournalSeat, Listener, Reactor, Team};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -51,6 +52,9 @@ pub enum ServeError {
         /// What the machine said.
         error: io::Error,
     },
+    /// A journal can't be opened.
+    #[error(transparent)]
+    Journal(#[from] OpenFailure),
     /// The machine refused something else.
     #[error("{what}: {error}")]
     Machine {
@@ -79,15 +83,18 @@ pub struct Bound {
 /// Runs a broker until it is told to end; `announce` is called once it accepts connections.
 pub fn run(config: &Config, announce: impl FnOnce(&Bound)) -> Result<(), ServeError> {
     let (connections_max, open_files_max) = connection_bound(config)?;
+    let journals = Journals::open(config)?;
     let bound = Listener::bind(config.listen, &config.socket);
     let listener = bound.map_err(|error| ServeError::Bind { address: config.listen, error })?;
     let address = listener.local_address().map_err(machine("the listening address"))?;
     let mut signals = Signals::install().map_err(machine("signal handlers"))?;
-    let Team { acceptor, reactors } =
-        Team::assemble(config, listener, connections_max as usize).map_err(machine("the reactors"))?;
+    let Team { acceptor, reactors, journal } =
+        Team::assemble(config, listener, connections_max as usize, &journals.plan())
+            .map_err(machine("the reactors"))?;
     let accepting = acceptor.handle();
     let serving: Vec<Handle> = reactors.iter().map(Reactor::handle).collect();
     let mut threads = Threads::new();
+    let keeping = journal.map(|seat| start_journal(&mut threads, &signals, journals, seat)).transpose()?;
     for (index, reactor) in reactors.into_iter().enumerate() {
         threads.start(&format!("reactor-{index}"), signals.sender(), || reactor.run())?;
     }
@@ -98,12 +105,32 @@ pub fn run(config: &Config, announce: impl FnOnce(&Bound)) -> Result<(), ServeEr
         accepting.drain().map_err(machine("waking the acceptor"))?;
         threads.wait_for_end("acceptor")?;
         serving.iter().try_for_each(Handle::drain).map_err(machine("waking a reactor"))?;
+        if let Some(keeping) = keeping {
+            threads.wait_for_ends(serving.len())?;
+            keeping.end();
+        }
     } else {
         threads.wait_for_failure()?;
     }
     threads.wait_for_all()?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Starts the journal's threads. They end in their turn, after the reactors.
+fn start_journal(
+    threads: &mut Threads,
+    signals: &Signals,
+    journals: Journals,
+    seat: JournalSeat,
+) -> Result<crate::journal::Handle, ServeError> {
+    let JournalSeat { desk, counter, shard, settings } = seat;
+    let (reading, requests) = Reading::new(journals.media(), counter);
+    let clerk = Clerk::new(journals, desk, &shard, &settings, requests).map_err(machine("the journal's threads"))?;
+    let handle = clerk.handle();
+    threads.start("journal", signals.sender(), || clerk.run())?;
+    threads.start("reader", signals.sender(), || reading.run())?;
+    Ok(handle)
 }
 
 /// How a thread has ended.
@@ -161,6 +188,11 @@ impl Threads {
         let ended = self.next_end()?;
         assert!(ended == name, "{ended} ended and was not asked to");
         Ok(())
+    }
+
+    /// Waits until so many threads have ended that were asked to.
+    fn wait_for_ends(&mut self, count: usize) -> Result<(), ServeError> {
+        (0..count).try_for_each(|_| self.next_end().map(drop))
     }
 
     /// Some thread has ended by itself: tells why.

@@ -8,6 +8,7 @@
 use fanwire::config::{Config, Flags};
 use fanwire::reactor::{Listener, Team};
 use fanwire_client::{Client, SubscribeOptions, SubscriptionId};
+use fanwire_core::journal::plan::Plan;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,7 +55,7 @@ fn broker(reactor_count: u32) -> String {
     let config = Config::from_text("", &Flags { reactors: Some(reactor_count), ..Flags::default() }).unwrap();
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), &config.socket).unwrap();
     let address = listener.local_address().unwrap();
-    let Team { acceptor, reactors } = Team::assemble(&config, listener, 100).unwrap();
+    let Team { acceptor, reactors, .. } = Team::assemble(&config, listener, 100, &Plan::default()).unwrap();
     std::thread::spawn(move || acceptor.run().unwrap());
     for reactor in reactors {
         std::thread::spawn(move || {

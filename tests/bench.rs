@@ -23,6 +23,22 @@ mod bench {
         serde_json::from_slice(&output.stdout).expect("one JSON value on standard output")
     }
 
+    /// Whom the rows about the journal are run against here.
+    const KEEPERS: &str = "floor,fanwire";
+
+    /// One row about the journal, in a directory of its own, which must be empty behind it: each target's only run.
+    #[track_caller]
+    fn journal(verb: &str, more: &[&str]) -> Vec<Value> {
+        let directory = temporary(verb);
+        std::fs::create_dir_all(&directory).expect("a directory for this test");
+        let data = ["--data", directory.to_str().expect("text")];
+        let outcome = json(&[&["journal", verb], more, &data[..]].concat());
+        std::fs::remove_dir(&directory).expect("nothing is left in it");
+        assert_eq!(outcome["skipped"], serde_json::json!([]), "{outcome:#}");
+        let targets = outcome["targets"].as_array().expect("a list of targets");
+        targets.iter().map(|target| target["runs"][0].clone()).collect()
+    }
+
     /// The runs of the floor and of this broker, which must both be there.
     #[track_caller]
     fn runs(outcome: &Value) -> Vec<&Value> {
@@ -161,6 +177,71 @@ mod bench {
     }
 
     #[test]
+    fn appends_are_acknowledged_and_have_a_price() {
+        for run in journal("append", &["--duration", "50ms", "--target", KEEPERS]) {
+            let count = run["records"].as_u64().or(run["acknowledged"].as_u64());
+            assert!(count > Some(0), "{run:#}");
+            assert!(run["data"]["file_system"].is_string(), "{run:#}");
+        }
+    }
+
+    #[test]
+    fn durable_appends_are_held_against_a_loop_of_syncs() {
+        let few = ["--pubs", "2", "--window", "10", "--duration", "50ms", "--target", KEEPERS];
+        for run in journal("durable", &few) {
+            let count = run["syncs"].as_u64().or(run["acknowledged"].as_u64());
+            assert!(count > Some(0), "{run:#}");
+        }
+        for run in journal("durable-one", &["--duration", "50ms", "--target", KEEPERS]) {
+            assert!(run["acknowledged"].as_u64() > Some(0) && run["p50_us"].as_f64() > Some(0.0), "{run:#}");
+        }
+    }
+
+    #[test]
+    fn history_comes_back_whole() {
+        for run in journal("replay", &["--mib", "2", "--duration", "10ms", "--target", KEEPERS]) {
+            // On the wire a record has somewhat less beside its payload than in the log.
+            assert!(run["bytes"].as_u64() > Some(1 << 20), "{run:#}");
+        }
+    }
+
+    #[test]
+    fn a_journal_is_held_against_live_traffic_beside_it() {
+        for run in journal("latency", &["--rate", "1000", "--duration", "100ms"]) {
+            [&run, &run["live"]].into_iter().for_each(assert_flawless);
+        }
+        for run in journal("beside", &["--subs", "3", "--rate", "10000", "--duration", "100ms"]) {
+            [&run, &run["alone"]].into_iter().for_each(assert_flawless);
+        }
+        for run in journal("cold-replay", &["--mib", "4", "--rate", "500", "--duration", "100ms"]) {
+            [&run, &run["alone"], &run["warm"]].into_iter().for_each(assert_flawless);
+        }
+        for run in journal("topic-memory", &["--topics", "2000"]) {
+            assert!(run["own_bytes_per_topic"].is_f64(), "{run:#}");
+        }
+    }
+
+    /// Data are gone however the bench ends, with those who wrote them.
+    #[test]
+    fn data_are_swept_behind_a_bench_that_was_killed() {
+        let directory = temporary("swept");
+        std::fs::create_dir_all(&directory).expect("a directory for this test");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fanwire"));
+        command
+            .args(["bench", "journal", "durable", "--duration", "1h", "--target", "floor", "--data"])
+            .arg(&directory);
+        let mut bench = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary starts");
+        let files = || {
+            let data = std::fs::read_dir(&directory).into_iter().flatten().flatten();
+            data.flat_map(|entry| std::fs::read_dir(entry.path()).into_iter().flatten()).count()
+        };
+        eventually("the floor to have its file", || files() > 0);
+        bench.kill().expect("the bench is ours");
+        bench.wait().expect("the bench ends");
+        eventually("the data to be gone", || std::fs::remove_dir(&directory).is_ok());
+    }
+
+    #[test]
     fn wrong_usage_is_told_as_such() {
         for wrong in [
             &["fanout", "--subs", "2", "--topics", "3"][..],
@@ -168,6 +249,7 @@ mod bench {
             &["fanout", "--target", "kafka"],
             &["fanout", "--target", "fanwire", "--addr", "127.0.0.1:1", "--reactors", "2"],
             &["compare", "--only", "no such row"],
+            &["journal", "append", "--target", "floor", "--data", "/no/such/directory"],
             &["game", "--rooms", "70000", "--players", "70000"],
             &["fanout", "--pubs", "4294967295"],
         ] {

@@ -53,11 +53,12 @@ impl Drop for ConfigFile {
 #[test]
 fn help_is_an_answer_and_shows_examples_for_every_verb() {
     let (out, err) = ends(&["--help"], 0);
-    for verb in ["serve", "pub", "sub", "request", "reply", "config"] {
+    for verb in ["serve", "pub", "sub", "request", "reply", "journal", "config"] {
         assert!(out.contains(verb), "{out}");
         let (help, _) = ends(&[verb, "--help"], 0);
         assert!(help.contains("Examples:") && help.contains(&format!("fanwire {verb}")), "{help}");
-        assert_eq!(verb != "serve" && verb != "config", help.contains("FANWIRE_SERVER"), "{help}");
+        let is_client = !["serve", "journal", "config"].contains(&verb);
+        assert_eq!(is_client, help.contains("FANWIRE_SERVER"), "{help}");
     }
     assert!(out.contains("Exit status") && err.is_empty(), "{err}");
     let (version, _) = ends(&["--version"], 0);
@@ -72,7 +73,9 @@ fn wrong_usage_ends_with_two_and_says_what_would_be_right() {
         (&["pub"], "TOPIC"),
         (&["pub", "a/#", "x"], "INVALID_TOPIC"),
         (&["pub", "$sys/x", "x"], "RESERVED_TOPIC"),
-        (&["pub", "a", "x", "--ack", "durable"], "routed"),
+        (&["pub", "a", "x", "--ack", "safe"], "durable"),
+        (&["pub", "a", "x", "--producer", "7"], "ID:NUMBER"),
+        (&["pub", "a", "x", "--expect", "many"], "--expect"),
         (&["pub", "a", "x", "--lines"], "--lines"),
         (&["pub", "a", "x", "--rate", "0"], "messages a second"),
         (&["pub", "a", "x", "--repeat", "0"], "--repeat"),
@@ -83,15 +86,24 @@ fn wrong_usage_ends_with_two_and_says_what_would_be_right() {
         (&["sub", "a", "--max-rate", "5", "--overflow", "disconnect"], "conflate"),
         (&["sub", "a", "--count", "0"], "--count"),
         (&["sub", "a", "--format", "xml"], "json"),
+        (&["sub", "a", "--from", "yesterday"], "time:2026"),
+        (&["sub", "a", "--until", "caught-up"], "--from first"),
+        (&["sub", "a", "--from", "first", "--group", "g"], "live only"),
+        (&["sub", "a", "--from", "first", "--until", "dawn"], "caught-up"),
         (&["sub", "a", "--server", "tcp://h:1"], "fanwire://"),
         (&["request", "a", "x", "--timeout", "2"], "25s"),
         (&["reply", "a"], "--echo"),
         (&["reply", "a", "--echo", "--exec", "cat"], "--exec"),
         (&["reply", "a", "--exec", "say 'hello"], "quote"),
+        (&["journal", "ls"], "DIR"),
+        (&["journal", "dump", "x", "--from", "now"], "last:N"),
         (&["config", "check"], "FILE"),
         (&["serve", "--listen", "localhost"], "127.0.0.1:7311"),
         (&["serve", "--listen", "0.0.0.0:0"], "--open"),
         (&["serve", "--reactors", "65"], "0 to 64"),
+        (&["serve", "--journal", "events"], "NAME=FILTER"),
+        (&["serve", "--journal", "events=match/#"], "--data DIR"),
+        (&["serve", "--journal", "a=x/#;store=memory", "--journal", "b=x/+;store=memory"], "\"x/#\" of journal a"),
     ] {
         let (out, err) = ends(arguments, 2);
         assert!(err.contains(hint) && out.is_empty(), "{arguments:?}: {err}");

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `process`, `broker`, `peer`, `scene` | the harness: processes, a broker of one's own, a raw peer, an attack and its witness |
 //! | `quick_start` | the verbs of the command line |
+//! | `journal_words` | what the verbs say of journals, against a broker by script |
 //! | `readme`, `examples` | what newcomers are shown and copy |
 //! | `client` | the client crate, its broker killed and restarted |
 //! | `drain` | how the broker ends |
@@ -12,6 +13,7 @@
 //! | `slow_readers` | one of 100 stops reading, under each policy |
 //! | `fan_out` | exact counts and order at size |
 //! | `reactors` | the harness for a broker of several reactors |
+//! | `private_disk`, `power_loss` | a disk of one's own that loses power, and what survives it |
 //! | `promise`, `throng`, `churn`, `responders`, `crossing`, `closing_time` | what holds between reactors |
 //!
 //! Every test has its own broker. Nothing sleeps for luck: what has to happen is waited for with a generous deadline.
@@ -29,9 +31,12 @@ mod end_to_end {
     mod fan_out;
     mod frames;
     mod handshake;
+    mod journal_words;
     mod logs;
     mod memory;
     mod peer;
+    mod power_loss;
+    mod private_disk;
     mod process;
     mod promise;
     mod quick_start;

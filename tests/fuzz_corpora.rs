@@ -44,3 +44,13 @@ fn a_shard_survives_two_connections() {
 fn a_handshake_does_not_depend_on_its_pieces() {
     replay("native_handshake", bodies::native_handshake);
 }
+
+#[test]
+fn any_bytes_as_an_item_of_a_journal() {
+    replay("journal_items", bodies::journal_items);
+}
+
+#[test]
+fn any_segments_as_a_journal() {
+    replay("journal_recovery", bodies::journal_recovery);
+}

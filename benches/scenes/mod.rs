@@ -14,6 +14,7 @@
 //! | `turn` | the same from the publisher's bytes on, as a reactor turns | a delivery |
 //! | `queues` | one place in an out-queue: kept, dropped, replaced | a delivery |
 //! | `mailbox` | what reactors hand to each other | an item, a mail |
+//! | `history` | a journal's records from the page cache to a history | a record |
 //!
 //! Scenes are made of what the crates show anyway; nothing is public for their sake. `stage` and `desk` are the
 //! scenery: a shard whose queues are flushed into nowhere, and connections whose bytes come from a buffer.
@@ -24,6 +25,7 @@
 
 mod codec;
 mod desk;
+mod history;
 mod mailbox;
 mod matching;
 mod order;
@@ -76,6 +78,14 @@ impl Work {
 
 /// Every scene, in the order of the table above.
 pub(crate) fn all() -> Vec<Scene> {
-    let groups = [codec::SCENES, matching::SCENES, routing::SCENES, turn::SCENES, queues::SCENES, mailbox::SCENES];
+    let groups = [
+        codec::SCENES,
+        matching::SCENES,
+        routing::SCENES,
+        turn::SCENES,
+        queues::SCENES,
+        mailbox::SCENES,
+        history::SCENES,
+    ];
     groups.into_iter().flatten().map(|scene| Scene { ..*scene }).collect()
 }

@@ -30,9 +30,7 @@ fn check_frame(body: &[u8], towards: Direction) {
     assert_eq!(again, body, "one form only");
     assert_eq!(size, encoded.len());
     assert_eq!(decode(again, towards), Ok(decoded));
-    if decoded.extensions.is_empty() {
-        assert_eq!(decoded.frame.length(), body.len());
-    }
+    assert_eq!(decoded.frame.length_with(decoded.extensions), body.len());
 }
 
 fn check_prefaces(bytes: &[u8]) {

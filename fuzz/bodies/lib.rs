@@ -6,12 +6,16 @@
 mod bytes;
 mod frame_decode;
 mod inbox_chunking;
+mod journal_items;
+mod journal_recovery;
 mod native_handshake;
 mod shard_two_connections;
 mod topic_matching;
 
 pub use frame_decode::frame_decode;
 pub use inbox_chunking::inbox_chunking;
+pub use journal_items::journal_items;
+pub use journal_recovery::journal_recovery;
 pub use native_handshake::native_handshake;
 pub use shard_two_connections::shard_two_connections;
 pub use topic_matching::topic_matching;

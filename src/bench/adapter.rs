@@ -23,6 +23,8 @@ pub trait Ear {
     fn answered(&mut self, payload: &[u8]);
     /// A greeting or a subscription stands.
     fn confirmed(&mut self);
+    /// So many appends, the oldest ones that were not acknowledged yet, have become what they asked for.
+    fn acknowledged(&mut self, _count: u64) {}
     /// Bytes that the protocol wants back at once.
     fn owes(&mut self, bytes: &[u8]);
 }
@@ -58,6 +60,17 @@ pub enum Part {
     Requester,
     /// Answers.
     Responder,
+    /// Publishes to a journal, and hears what has become of it.
+    Appender,
+}
+
+/// What an append has to survive before it is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// The end of the broker's process.
+    Journaled,
+    /// The end of the machine.
+    Durable,
 }
 
 /// How a connection opens.
@@ -140,6 +153,13 @@ pub trait Adapter {
     fn open(opening: &Opening<'_>, out: &mut Vec<u8>) -> u32;
     /// Appends a publication.
     fn publish(topics: &Topics, topic: u32, payload: &[u8], out: &mut Vec<u8>);
+    /// Adds a publication to a journal, to be acknowledged.
+    ///
+    /// # Panics
+    /// Where the protocol knows no journal.
+    fn append(_topics: &Topics, _topic: u32, _level: Level, _payload: &[u8], _out: &mut Vec<u8>) {
+        unreachable!("who has no journal objects to being asked for one");
+    }
     /// Appends a request.
     fn request(topics: &Topics, sequence: u64, payload: &[u8], out: &mut Vec<u8>);
     /// Appends the answer to a request.
@@ -219,6 +239,11 @@ impl Target {
         each!(self, publish(topics, topic, payload, out));
     }
 
+    /// See [`Adapter::append`].
+    pub fn append(self, topics: &Topics, topic: u32, level: Level, payload: &[u8], out: &mut Vec<u8>) {
+        each!(self, append(topics, topic, level, payload, out));
+    }
+
     /// See [`Adapter::request`].
     pub fn request(self, topics: &Topics, sequence: u64, payload: &[u8], out: &mut Vec<u8>) {
         each!(self, request(topics, sequence, payload, out));
@@ -255,6 +280,9 @@ pub(super) mod listening {
         }
         fn confirmed(&mut self) {
             self.0.push("confirmed".to_owned());
+        }
+        fn acknowledged(&mut self, count: u64) {
+            self.0.push(format!("acknowledged {count}"));
         }
         fn owes(&mut self, bytes: &[u8]) {
             self.0.push(format!("owes {}", bytes.escape_ascii()));

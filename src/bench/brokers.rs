@@ -1,13 +1,17 @@
 //! The brokers of a comparison: each a child process on a free port of loopback, with settings that are printed, one
-//! thread that routes (NATS: one processor), no persistence and no limit that a run would touch, but where limits are
-//! what is measured: there all have the same. Nothing is pinned: the broker and the generator share the machine. They
-//! end with this process, and the directory of their settings is gone once they have read them: this process may be
-//! interrupted at any time.
+//! thread that routes (NATS: one processor), no persistence and no limit that a run would touch, but where limits or
+//! persistence are what is measured: there all have the same. Nothing is pinned: the broker and the generator share the
+//! machine. They end with this process, and the directory of their settings is gone once they have read them: this
+//! process may be interrupted at any time. What they keep on a disk is swept behind them, as [`super::ground`] says.
 
 use super::adapter::Target;
 use super::error::BenchError;
+use super::ground::{Ground, fresh};
+use super::program;
+use super::storage::{Storage, Store};
 use crate::escape::visible;
 use rustix::process::{Signal, set_parent_process_death_signal};
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
@@ -15,7 +19,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::rc::Rc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -27,16 +31,14 @@ const START_STEP: Duration = Duration::from_millis(20);
 const PORT_ATTEMPTS: u32 = 5;
 /// The state of a listening socket in `/proc/PID/net/tcp`.
 const LISTENING: &str = "0A";
-/// Where Debian puts servers, which is not on everybody's PATH.
-const SERVER_DIRECTORIES: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/sbin"];
-
 /// Fanwire: reactors as asked, everything else as it comes, but for the log.
 const FANWIRE_SETTINGS: &str = "[log]\nlevel = \"error\"\n";
 const NATS_SETTINGS: &str =
     "max_connections: 1000000\nmax_subscriptions: 0\nping_interval: \"1h\"\nwrite_deadline: \"60s\"\n";
 const NATS_QUEUE_BYTES_MAX: u64 = 256 << 20;
-const REDIS_SETTINGS: [&str; 6] =
-    ["--save \"\"", "--appendonly no", "--maxclients 1000000", "--tcp-backlog 4096", "--timeout 0", "--daemonize no"];
+const REDIS_KEEPS_NOTHING: &str = "--appendonly no";
+const REDIS_SETTINGS: [&str; 5] =
+    ["--save \"\"", "--maxclients 1000000", "--tcp-backlog 4096", "--timeout 0", "--daemonize no"];
 /// `user root` has an effect for root alone: a change of user would cut the leash.
 const MOSQUITTO_SETTINGS: &str = "user root\nallow_anonymous true\npersistence false\n\
     max_connections -1\nset_tcp_nodelay true\nlog_type none\n";
@@ -54,12 +56,13 @@ pub struct Broker {
     pub version: String,
     /// How it was started.
     pub settings: String,
-    /// Ends with this value.
-    _child: Option<Running>,
+    /// Ends with this value, before the ground under it.
+    child: RefCell<Option<Running>>,
+    ground: Option<Rc<Ground>>,
 }
 
 /// How brokers are started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setup {
     /// Whether the floor has to tell messages apart: several publishers or topics.
     pub split: bool,
@@ -67,6 +70,8 @@ pub struct Setup {
     pub reactors: u32,
     /// What may wait for one connection at the most, in bytes; `None`: as much as no run touches.
     pub queue_bytes_max: Option<u64>,
+    /// What is kept on a disk; `None`: nothing.
+    pub store: Option<Store>,
 }
 
 /// A child process, gone when it is dropped.
@@ -79,18 +84,44 @@ impl Broker {
     /// One that somebody else has started.
     pub fn attached(target: Target, address: SocketAddr, process: Option<u32>) -> Broker {
         let (version, settings) = ("unknown".to_owned(), "not started by this bench".to_owned());
-        Broker { target, address, process, version, settings, _child: None }
+        Broker { target, address, process, version, settings, child: RefCell::default(), ground: None }
     }
 
     /// Starts one, and waits until it accepts connections.
-    pub fn start(target: Target, setup: Setup) -> Result<Broker, BenchError> {
-        match target {
-            Target::Floor => floor(setup),
-            Target::Fanwire => fanwire(setup),
-            Target::Nats => on_free_port(|port| nats(setup, port)),
-            Target::Redis => on_free_port(|port| redis(setup, port)),
-            Target::Mqtt => on_free_port(|port| mosquitto(setup, port)),
+    pub fn start(target: Target, setup: &Setup) -> Result<Broker, BenchError> {
+        let ground = setup.store.as_ref().map(|store| Ground::new(&store.data, store.space_bytes)).transpose()?;
+        Broker::start_on(target, setup, ground.map(Rc::new))
+    }
+
+    /// Ends this one as a crash would, and starts another one on what it has left.
+    pub fn again(&self, setup: &Setup) -> Result<Broker, BenchError> {
+        drop(self.child.borrow_mut().take());
+        Broker::start_on(self.target, setup, self.ground.clone())
+    }
+
+    fn start_on(target: Target, setup: &Setup, ground: Option<Rc<Ground>>) -> Result<Broker, BenchError> {
+        let storage = Storage::of(target, setup, ground.as_deref())?;
+        let mut broker = match target {
+            Target::Floor if setup.store.is_some() => bare_loops(),
+            Target::Floor => floor(setup)?,
+            Target::Fanwire => fanwire(setup, &storage)?,
+            Target::Nats => on_free_port(|port| nats(setup, &storage, port))?,
+            Target::Redis => on_free_port(|port| redis(setup, &storage, port))?,
+            Target::Mqtt => on_free_port(|port| mosquitto(setup, port))?,
+        };
+        if let Some(ground) = &ground {
+            broker.settings.push_str(&format!("; {}", ground.line()));
         }
+        broker.ground = ground;
+        Ok(broker)
+    }
+
+    /// Where its data lie.
+    ///
+    /// # Panics
+    /// When it was started without a store.
+    pub fn ground(&self) -> &Ground {
+        self.ground.as_deref().expect("a broker that keeps something has a place for it")
     }
 
     /// The line that tells what this is.
@@ -107,7 +138,20 @@ impl Drop for Running {
     }
 }
 
-fn floor(setup: Setup) -> Result<Broker, BenchError> {
+/// The floors of what is kept are loops in this very process.
+fn bare_loops() -> Broker {
+    Broker {
+        target: Target::Floor,
+        address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        process: None,
+        version: "bare loops".to_owned(),
+        settings: "one thread of the bench, in the same directory".to_owned(),
+        child: RefCell::default(),
+        ground: None,
+    }
+}
+
+fn floor(setup: &Setup) -> Result<Broker, BenchError> {
     let mut command = own_binary()?;
     command.args(["bench", "floor-relay"]).args(setup.split.then_some("--split"));
     let mode = if setup.split { "split by topic" } else { "whole reads" };
@@ -115,48 +159,54 @@ fn floor(setup: Setup) -> Result<Broker, BenchError> {
     announced(Target::Floor, "the floor relay", command, "listening ", settings)
 }
 
-fn fanwire(setup: Setup) -> Result<Broker, BenchError> {
+fn fanwire(setup: &Setup, storage: &Storage) -> Result<Broker, BenchError> {
     let directory = Directory::new()?;
     let queue = setup.queue_bytes_max.map(|bytes| format!("[limits]\nqueue_bytes_max = {bytes}\n")).unwrap_or_default();
     let file = directory.write("fanwire.toml", &format!("{FANWIRE_SETTINGS}{queue}"))?;
     let mut command = leashed(&std::env::current_exe()?)?;
     let reactors = setup.reactors.to_string();
     command.args(["serve", "--listen", "127.0.0.1:0", "--reactors", &reactors, "--config"]).arg(file);
+    command.args(&storage.arguments);
     command.env_remove("FANWIRE_LOG");
     let queue = setup.queue_bytes_max.map(|bytes| format!(", queue_bytes_max = {bytes}")).unwrap_or_default();
-    let settings = format!("--reactors {reactors}, log level error{queue}, everything else as it comes");
+    let told = &storage.told;
+    let settings = format!("--reactors {reactors}, log level error{queue}{told}, everything else as it comes");
     announced(Target::Fanwire, "fanwire serve", command, "fanwire://", settings)
 }
 
-fn nats(setup: Setup, port: u16) -> Result<Broker, BenchError> {
-    let program = find("nats-server", "nats-server")?;
+fn nats(setup: &Setup, storage: &Storage, port: u16) -> Result<Broker, BenchError> {
+    let program = program::find("nats-server", "nats-server")?;
     let directory = Directory::new()?;
     let queue_bytes_max = setup.queue_bytes_max.unwrap_or(NATS_QUEUE_BYTES_MAX);
     let settings = format!("{NATS_SETTINGS}max_pending: {queue_bytes_max}\n");
-    let text = format!("listen: \"127.0.0.1:{port}\"\n{settings}");
+    let text = format!("listen: \"127.0.0.1:{port}\"\n{settings}{}", storage.text);
     let file = directory.write("nats.conf", &text)?;
-    let version = version(&program, "-v");
+    let version = program::version(&program, "-v");
     let mut command = leashed(&program)?;
     command.arg("-c").arg(file).env("GOMAXPROCS", "1");
-    let settings = format!("GOMAXPROCS=1, {}", one_line(&settings));
+    let settings = format!("GOMAXPROCS=1, {}{}", one_line(&settings), storage.told);
     started(Target::Nats, "nats-server", command, port, version, settings)
 }
 
-fn redis(setup: Setup, port: u16) -> Result<Broker, BenchError> {
-    let program = find("redis-server", "redis-server").or_else(|_| find("valkey-server", "redis-server"))?;
+fn redis(setup: &Setup, storage: &Storage, port: u16) -> Result<Broker, BenchError> {
+    let program = program::find("redis-server", "redis-server");
+    let program = program.or_else(|_| program::find("valkey-server", "redis-server"))?;
     let directory = Directory::new()?;
-    let version = version(&program, "--version");
+    let version = program::version(&program, "--version");
     let mut command = leashed(&program)?;
-    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--logfile", "", "--dir"]).arg(&directory.0);
+    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--logfile", "", "--dir"]);
+    command.arg(storage.directory.as_deref().unwrap_or(&directory.0));
     let queue_bytes_max = setup.queue_bytes_max.unwrap_or(0);
-    let settings = format!("{} --client-output-buffer-limit pubsub {queue_bytes_max} 0 0", REDIS_SETTINGS.join(" "));
+    let kept = if storage.text.is_empty() { REDIS_KEEPS_NOTHING } else { &storage.text };
+    let settings =
+        format!("{} --client-output-buffer-limit pubsub {queue_bytes_max} 0 0 {kept}", REDIS_SETTINGS.join(" "));
     command.args(shlex::split(&settings).expect("the settings are well formed"));
-    let settings = format!("RESP3, {settings}");
+    let settings = format!("RESP3, {settings}{}", storage.told);
     started(Target::Redis, "redis-server", command, port, version, settings)
 }
 
-fn mosquitto(setup: Setup, port: u16) -> Result<Broker, BenchError> {
-    let program = find("mosquitto", "mosquitto")?;
+fn mosquitto(setup: &Setup, port: u16) -> Result<Broker, BenchError> {
+    let program = program::find("mosquitto", "mosquitto")?;
     let directory = Directory::new()?;
     let queue = match setup.queue_bytes_max {
         // It can bound messages and bytes; bytes are what the others count.
@@ -166,7 +216,7 @@ fn mosquitto(setup: Setup, port: u16) -> Result<Broker, BenchError> {
     let settings = format!("{MOSQUITTO_SETTINGS}{queue}");
     let text = format!("listener {port} 127.0.0.1\n{settings}");
     let file = directory.write("mosquitto.conf", &text)?;
-    let version = version(&program, "-h");
+    let version = program::version(&program, "-h");
     let mut command = leashed(&program)?;
     command.arg("-c").arg(file);
     let settings = format!("QoS 0, {}", one_line(&settings));
@@ -207,7 +257,15 @@ fn announced(
         std::thread::spawn(move || io::copy(&mut complaints, &mut io::sink()));
         let process = Some(running.child.id());
         let version = format!("fanwire {}", env!("CARGO_PKG_VERSION"));
-        return Ok(Broker { target, address, process, version, settings, _child: Some(running) });
+        return Ok(Broker {
+            target,
+            address,
+            process,
+            version,
+            settings,
+            child: RefCell::new(Some(running)),
+            ground: None,
+        });
     }
 }
 
@@ -248,7 +306,7 @@ fn started(
         std::thread::sleep(START_STEP);
     }
     let process = Some(running.child.id());
-    Ok(Broker { target, address, process, version, settings, _child: Some(running) })
+    Ok(Broker { target, address, process, version, settings, child: RefCell::new(Some(running)), ground: None })
 }
 
 /// A command that ends with this process, however this process ends: this very binary ties itself to its parent and
@@ -270,22 +328,6 @@ pub fn leash(words: &[OsString]) -> io::Error {
 
 fn own_binary() -> Result<Command, BenchError> {
     Ok(Command::new(std::env::current_exe()?))
-}
-
-fn find(program: &'static str, package: &'static str) -> Result<PathBuf, BenchError> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let directories = std::env::split_paths(&path).chain(SERVER_DIRECTORIES.map(PathBuf::from));
-    let found = directories.map(|directory| directory.join(program)).find(|file| file.is_file());
-    found.ok_or(BenchError::Missing { program, package })
-}
-
-/// The first line that a program says of itself.
-fn version(program: &Path, flag: &str) -> String {
-    let output = Command::new(program).arg(flag).stdin(Stdio::null()).output();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    let line = text.lines().next().unwrap_or_default();
-    // Redis adds how it was built.
-    visible(line.split(" sha=").next().unwrap_or(line).trim()).into_owned()
 }
 
 /// Starts something on a free port, and on another one when somebody has taken that in the meantime.
@@ -337,17 +379,7 @@ struct Directory(PathBuf);
 
 impl Directory {
     fn new() -> Result<Directory, BenchError> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        loop {
-            let name = format!("fanwire-bench-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-            let path = std::env::temp_dir().join(name);
-            match fs::create_dir(&path) {
-                Ok(()) => return Ok(Directory(path)),
-                // Somebody else's: what stands in it could be theirs too.
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        Ok(Directory(fresh(&std::env::temp_dir())?))
     }
 
     fn write(&self, name: &str, text: &str) -> Result<PathBuf, BenchError> {
@@ -366,12 +398,6 @@ impl Drop for Directory {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn who_is_missing_is_named_with_its_package() {
-        let error = find("no-such-broker", "its-package").unwrap_err();
-        assert_eq!(error.to_string(), "no-such-broker is not on the PATH; on Debian: apt-get install its-package");
-    }
 
     #[test]
     fn a_program_that_ends_at_once_did_not_start() {

@@ -3,6 +3,8 @@
 //! The kernel's own counters in `/proc/PID/io` leave out `send` and `recv`, which most brokers use, and what one read
 //! of the generator brings may have been several writes. So the tracepoints of the system calls are counted, in a short
 //! run of its own behind the one that is timed: counting costs every call some time.
+//!
+//! How often a broker syncs is counted in the same way.
 
 use std::io::{BufRead, BufReader, Read};
 use std::ops::AddAssign;
@@ -14,6 +16,7 @@ const TRACEPOINTS: [&str; 2] = ["/sys/kernel/tracing/events/syscalls", "/sys/ker
 const WRITES: [&str; 5] = ["write", "writev", "sendto", "sendmsg", "sendmmsg"];
 const READS: [&str; 5] = ["read", "readv", "recvfrom", "recvmsg", "recvmmsg"];
 const POLLS: [&str; 7] = ["epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "select", "pselect6"];
+const SYNCS: [&str; 3] = ["fsync", "fdatasync", "msync"];
 /// Runs beside the counting: says when it has begun, and lasts until this process lets go of it or ends.
 const VIGIL: &str = "echo counting; exec cat >/dev/null";
 
@@ -30,6 +33,8 @@ pub struct Calls {
     pub reads: u64,
     /// Of those that wait for sockets.
     pub polls: u64,
+    /// Of those that wait for a disk.
+    pub syncs: u64,
     /// Messages that were delivered meanwhile.
     pub deliveries: u64,
 }
@@ -46,6 +51,7 @@ impl AddAssign for Calls {
         self.writes += other.writes;
         self.reads += other.reads;
         self.polls += other.polls;
+        self.syncs += other.syncs;
         self.deliveries += other.deliveries;
     }
 }
@@ -58,9 +64,18 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// Begins to count the calls of all threads of a process; `None` where that can't be done.
+    /// Begins to count what all threads of a process read, write and wait for; `None` where that can't be done.
     pub fn attach(process: u32) -> Option<Counter> {
-        let events = events()?;
+        Counter::attach_to(process, &[&WRITES, &READS, &POLLS])
+    }
+
+    /// Begins to count syncs alone.
+    pub fn attach_to_syncs(process: u32) -> Option<Counter> {
+        Counter::attach_to(process, &[&SYNCS])
+    }
+
+    fn attach_to(process: u32, families: &[&[&str]]) -> Option<Counter> {
+        let events = events(families)?;
         let mut command = Command::new("perf");
         command.args(["stat", "--field-separator", ",", "--event", &events, "--pid", &process.to_string()]);
         command.args(["sh", "-c", VIGIL]).env("LC_ALL", "C");
@@ -93,10 +108,10 @@ impl Drop for Counter {
     }
 }
 
-/// The tracepoints that this kernel has, as perf names them.
-fn events() -> Option<String> {
+/// The tracepoints of these calls that this kernel has, as perf names them.
+fn events(families: &[&[&str]]) -> Option<String> {
     let directory = TRACEPOINTS.iter().map(Path::new).find(|directory| directory.is_dir())?;
-    let known = WRITES.into_iter().chain(READS).chain(POLLS);
+    let known = families.iter().flat_map(|calls| calls.iter());
     let known = known.filter(|call| directory.join(format!("sys_enter_{call}")).is_dir());
     let events: Vec<String> = known.map(|call| format!("syscalls:sys_enter_{call}")).collect();
     (!events.is_empty()).then(|| events.join(","))
@@ -116,6 +131,7 @@ fn counted(text: &str) -> Option<Calls> {
         let part = match call {
             call if WRITES.contains(&call) => Calls { writes: count, ..Calls::default() },
             call if READS.contains(&call) => Calls { reads: count, ..Calls::default() },
+            call if SYNCS.contains(&call) => Calls { syncs: count, ..Calls::default() },
             _ => Calls { polls: count, ..Calls::default() },
         };
         *calls.get_or_insert(Calls::default()) += part;
@@ -131,7 +147,7 @@ mod tests {
     fn what_perf_prints_is_summed_by_family() {
         let text = "\n3,,syscalls:sys_enter_sendto,1000,100.00,,\n40,,syscalls:sys_enter_write,1000,100.00,,\n\
             5,,syscalls:sys_enter_recvfrom,1000,100.00,,\n6,,syscalls:sys_enter_epoll_wait,1000,100.00,,\n";
-        assert_eq!(counted(text), Some(Calls { writes: 43, reads: 5, polls: 6, deliveries: 0 }));
+        assert_eq!(counted(text), Some(Calls { writes: 43, reads: 5, polls: 6, ..Calls::default() }));
         let calls = Calls { writes: 4, deliveries: 100, ..Calls::default() };
         assert_eq!(calls.messages_per_write(), 25.0);
     }

@@ -9,13 +9,14 @@ use super::error::BenchError;
 use super::machine::Machine;
 use super::progress::Progress;
 use super::report::Workload;
-use super::rows::{Kind, Row, Variants, fanouts, half_name, names, others, variants};
+use super::rows::{Kind, Row, Variants, fanouts, half_name, is_optional, journals, names, others, variants};
 use super::spread::Spread;
 use super::table::{Table, figure};
 use super::trial::{Contestant, Entry, Field, Place, Trial, contest, hold};
 use super::verdicts::{self, Verdict, verdicts};
 use super::workloads::fanout::Fanout;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 /// Who reaches less than this multiple of a rate at saturation is not asked for that rate.
@@ -28,10 +29,12 @@ pub struct Plan {
     pub rounds: u32,
     /// How long each run is measured.
     pub duration: Duration,
-    /// Only rows whose name holds this.
+    /// Only rows whose name holds this; without it, all but those about the journal.
     pub only: Option<String>,
     /// Whom.
     pub targets: Vec<Target>,
+    /// Where what is kept on a disk lies.
+    pub data: PathBuf,
 }
 
 /// All rows.
@@ -58,6 +61,7 @@ pub fn compare(plan: &Plan, show: &mut dyn FnMut(&str)) -> Result<Comparison, Be
     let mut fanouts = fanouts(plan.duration);
     fanouts.retain(|(name, _)| plan.wants(name));
     let mut others = others(plan.duration, comparison.machine.open_files_max);
+    others.extend(journals(plan.duration, &plan.data));
     others.retain(|(name, ..)| plan.wants(name));
     let mut variants = variants(plan.duration, comparison.machine.open_files_max);
     variants.retain(|row| plan.wants(row.name) && plan.targets.contains(&Target::Fanwire));
@@ -70,7 +74,9 @@ pub fn compare(plan: &Plan, show: &mut dyn FnMut(&str)) -> Result<Comparison, Be
         comparison.half_row(name, &fanout, plan, &mut progress)?;
     }
     for (name, kind, workload) in others {
-        comparison.row(name.to_owned(), kind, &*workload, &plan.targets, plan, &mut progress)?;
+        let able = plan.able(&*workload);
+        progress.skip(plan.runs() - plan.rounds * u32::try_from(able.len()).expect("a few"));
+        comparison.row(name.to_owned(), kind, &*workload, &able, plan, &mut progress)?;
     }
     for row in variants {
         comparison.variants_row(&row, plan, &mut progress)?;
@@ -91,8 +97,14 @@ impl Plan {
         self.rounds * u32::try_from(self.targets.len()).expect("a few")
     }
 
+    /// Who may be asked: those that a row about the journal is not about are not worth a word.
+    fn able(&self, workload: &dyn Workload) -> Vec<Target> {
+        let is_able = |target: &Target| workload.setup().store.is_none() || workload.objection(*target).is_none();
+        self.targets.iter().copied().filter(is_able).collect()
+    }
+
     fn wants(&self, name: &str) -> bool {
-        let Some(only) = &self.only else { return true };
+        let Some(only) = &self.only else { return !is_optional(name) };
         if names().contains(&only.as_str()) { name == only } else { name.contains(only.as_str()) }
     }
 }
@@ -315,7 +327,8 @@ mod tests {
         let mut comparison = samples::comparison();
         let trial = crate::bench::trial::samples::trial(scores);
         comparison.rows = vec![Row { name: "1 -> 100".to_owned(), kind: Kind::Saturated, trial }];
-        let plan = Plan { rounds: 3, duration: Duration::ZERO, only: None, targets: targets.to_vec() };
+        let plan =
+            Plan { rounds: 3, duration: Duration::ZERO, only: None, targets: targets.to_vec(), data: PathBuf::new() };
         let (name, fanout) = fanouts(Duration::ZERO).swap_remove(0);
         comparison.half_row(name, &fanout, &plan, &mut Progress::new(9, &mut |_| {})).expect("nothing is run");
         comparison
@@ -335,7 +348,8 @@ mod tests {
 
     #[test]
     fn a_row_that_nobody_knows_is_answered_with_those_there_are() {
-        let nothing = Plan { rounds: 1, duration: Duration::ZERO, only: Some("no such".to_owned()), targets: vec![] };
+        let (only, data) = (Some("no such".to_owned()), PathBuf::new());
+        let nothing = Plan { rounds: 1, duration: Duration::ZERO, only, targets: vec![], data };
         let message = compare(&nothing, &mut |_| {}).unwrap_err().to_string();
         assert!(message.contains("1 -> 100, 1 -> 1000"), "{message}");
     }

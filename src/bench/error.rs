@@ -15,6 +15,14 @@ pub enum BenchError {
         /// Where it comes from.
         package: &'static str,
     },
+    /// A peer that is installed and can't do what is measured; a comparison goes on without it.
+    #[error("{program} can't do this: {reason}")]
+    Unfit {
+        /// What was looked at.
+        program: &'static str,
+        /// What it lacks.
+        reason: String,
+    },
     /// A broker that did not start.
     #[error("{program} did not start: {reason}")]
     Start {
@@ -70,6 +78,7 @@ impl BenchError {
     pub fn is_of_one_broker(&self) -> bool {
         match self {
             BenchError::Missing { .. }
+            | BenchError::Unfit { .. }
             | BenchError::Start { .. }
             | BenchError::Connect { .. }
             | BenchError::Closed { .. }

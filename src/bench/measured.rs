@@ -220,7 +220,7 @@ impl Measured {
             "broker_resident_bytes": self.resident_bytes,
             "broker_peak_bytes": self.peak_bytes,
             "messages_per_write": self.messages_per_write(),
-            "broker_calls": self.calls.map(|Calls { writes, reads, polls, deliveries }| {
+            "broker_calls": self.calls.map(|Calls { writes, reads, polls, deliveries, .. }| {
                 json!({"write": writes, "read": reads, "poll": polls, "deliveries": deliveries})
             }),
             "generator_cores": self.generator_cores(),

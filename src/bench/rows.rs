@@ -6,14 +6,26 @@ use super::workloads::conns::Conns;
 use super::workloads::fanout::Fanout;
 use super::workloads::game::Game;
 use super::workloads::isolation::Isolation;
+use super::workloads::journal::Place;
+use super::workloads::journal::append::Append;
+use super::workloads::journal::beside::Beside;
+use super::workloads::journal::cold::ColdReplay;
+use super::workloads::journal::durable::Durable;
+use super::workloads::journal::latency::JournaledLatency;
+use super::workloads::journal::memory::TopicMemory;
+use super::workloads::journal::one::DurableOne;
+use super::workloads::journal::replay::Replay;
 use super::workloads::latency::Latency;
 use super::workloads::request::Request;
 use super::workloads::topics::ManyTopics;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Connections of the rows about very many of them, and open files beside them.
 const CONNECTIONS: u32 = 19_000;
 const OTHER_FILES: u64 = 500;
+/// How the names of rows about the journal begin, which are taken only when they are asked for.
+const JOURNAL: &str = "journal";
 /// How the names of rows at half of the floor's rate end.
 pub(super) const HALF: &str = ", half rate";
 const PAYLOAD_BYTES: usize = 64;
@@ -23,6 +35,14 @@ const REQUEST_RATE: f64 = 5_000.0;
 const TOPICS: u32 = 1_000_000;
 /// Connections that share a million exact subscriptions.
 const SHARING: u32 = 1_000;
+/// Bytes of a history that is replayed, and of the log that is replayed cold.
+const HISTORY_BYTES: u64 = 256 << 20;
+const COLD_LOG_BYTES: u64 = (1 << 30) + (64 << 20);
+/// Messages a second of live traffic beside a cold replay.
+const COLD_RATE: f64 = 10_000.0;
+/// Live messages a second beside as many journaled ones.
+const BESIDE_RATE: f64 = 10_000.0;
+const JOURNALED_TOPICS: u32 = 100_000;
 /// Subscribers of the rows in which reactors are held against each other: deliveries that a message makes.
 pub(super) const REACTOR_SUBSCRIBERS: u32 = 100;
 
@@ -122,6 +142,50 @@ pub(super) fn others(duration: Duration, open_files_max: u64) -> Vec<(&'static s
     ]
 }
 
+/// The rows about the journal.
+pub(super) fn journals(duration: Duration, data: &Path) -> Vec<(&'static str, Kind, Box<dyn Workload>)> {
+    let place = Place { data: data.to_owned(), reactors: 1 };
+    let cpu = Kind::Score("broker CPU for one acknowledged append, nanoseconds: less is better");
+    let each = Kind::Score("microseconds an acknowledged append: less is better");
+    let wire = Kind::Score("microseconds a MiB on the wire: less is better");
+    let more = Kind::Ratio("median latency of a journaled topic, microseconds more than a live one's: less is better");
+    let beside = Kind::Ratio("reactor CPU for one live delivery, as a multiple of that without: less is better");
+    let tail = Kind::Ratio("99.9th percentile of live latency, as a multiple of that without: less is better");
+    let memory = Kind::Ratio("bytes of memory an idle journaled topic: less is better");
+    let payload_bytes = PAYLOAD_BYTES;
+    let durable = |publishers| {
+        let place = place.clone();
+        Box::new(Durable { publishers, window: 100, payload_bytes, duration, place })
+    };
+    let replay = |payload_bytes| {
+        let place = place.clone();
+        Box::new(Replay { payload_bytes, history_bytes: HISTORY_BYTES, duration, place })
+    };
+    let append = Append { publishers: 1, window: 1_000, payload_bytes, duration, place: place.clone() };
+    let one = DurableOne { payload_bytes, duration, place: place.clone() };
+    let latency = JournaledLatency { rate: LATENCY_RATE, payload_bytes, duration, place: place.clone() };
+    let live = Beside { subscribers: 100, rate: BESIDE_RATE, payload_bytes, duration, place: place.clone() };
+    let cold = ColdReplay { log_bytes: COLD_LOG_BYTES, rate: COLD_RATE, duration, place: place.clone() };
+    let topics = TopicMemory { topics: JOURNALED_TOPICS, place: place.clone() };
+    vec![
+        ("journal append", cpu, Box::new(append)),
+        ("journal durable, 1 publisher", each, durable(1)),
+        ("journal durable, 4 publishers", each, durable(4)),
+        ("journal durable, one at a time", Kind::Latency, Box::new(one)),
+        ("journal replay, 64 bytes", wire, replay(PAYLOAD_BYTES)),
+        ("journal replay, 1 KiB", wire, replay(1_024)),
+        ("journal latency", more, Box::new(latency)),
+        ("journal beside", beside, Box::new(live)),
+        ("journal cold replay", tail, Box::new(cold)),
+        ("journal memory", memory, Box::new(topics)),
+    ]
+}
+
+/// Whether a row is taken only when it is asked for.
+pub(super) fn is_optional(name: &str) -> bool {
+    name.starts_with(JOURNAL)
+}
+
 /// The rows of Fanwire against itself.
 pub(super) fn variants(duration: Duration, open_files_max: u64) -> Vec<Variants> {
     let plain = fanout(1, REACTOR_SUBSCRIBERS, 1, duration);
@@ -151,7 +215,9 @@ fn connections(open_files_max: u64) -> u32 {
 pub(super) fn names() -> Vec<&'static str> {
     let (others, variants) = (others(Duration::ZERO, u64::MAX), variants(Duration::ZERO, u64::MAX));
     let fanouts = fanouts(Duration::ZERO);
-    let names = fanouts.iter().map(|(name, _)| *name).chain(others.iter().map(|(name, ..)| *name));
+    let journals = journals(Duration::ZERO, &PathBuf::new());
+    let others = others.iter().chain(&journals);
+    let names = fanouts.iter().map(|(name, _)| *name).chain(others.map(|(name, ..)| *name));
     names.chain(variants.iter().map(|row| row.name)).collect()
 }
 

@@ -56,7 +56,9 @@ impl Sender {
             Stamp { publisher: self.number, topic, sequence, intended_ns }.write(&mut self.payload);
             match part {
                 Part::Requester => scenario.target.request(&scenario.topics, sequence, &self.payload, out),
-                Part::Member | Part::Responder => scenario.target.publish(&scenario.topics, topic, &self.payload, out),
+                Part::Member | Part::Responder | Part::Appender => {
+                    scenario.target.publish(&scenario.topics, topic, &self.payload, out);
+                }
             }
             ledger.send(topic);
             self.sent += 1;

@@ -160,7 +160,7 @@ impl Place {
 impl Contestant<'_> {
     fn broker(&self) -> Result<Broker, BenchError> {
         match self.place {
-            Place::Own(target) => Broker::start(target, self.workload.setup()),
+            Place::Own(target) => Broker::start(target, &self.workload.setup()),
             Place::Attached(target, address, process) => Ok(Broker::attached(target, address, process)),
         }
     }
@@ -207,7 +207,7 @@ impl Trial {
         match outcome {
             Ok(report) => self.entries[entry].rounds.push(Round { number: round, report }),
             // A peer that fails is a result too, and begins anew; only usage and the machine end the trial.
-            Err(error @ BenchError::Missing { .. }) => {
+            Err(error @ (BenchError::Missing { .. } | BenchError::Unfit { .. })) => {
                 let (skipped, failures) = (format!("{name}: {error}"), &mut self.entries[entry].failures);
                 if !self.skipped.contains(&skipped) {
                     self.skipped.push(skipped);
@@ -458,7 +458,7 @@ mod tests {
             "hopeless".to_owned()
         }
         fn setup(&self) -> Setup {
-            Setup { split: false, reactors: 1, queue_bytes_max: None }
+            Setup { split: false, reactors: 1, queue_bytes_max: None, store: None }
         }
         fn objection(&self, target: Target) -> Option<&'static str> {
             (target == Target::Floor).then_some("it has no topics")

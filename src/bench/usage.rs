@@ -27,6 +27,8 @@ pub struct Usage {
     pub cpu_ns: u64,
     /// Memory it occupies.
     pub resident_bytes: u64,
+    /// The part of that which is the process' own: without files that it has mapped, which are the page cache's.
+    pub anonymous_bytes: u64,
     /// The most that it has occupied so far.
     pub peak_bytes: u64,
 }
@@ -39,6 +41,7 @@ impl Usage {
         Ok(Usage {
             cpu_ns: cpu_ns(&directory)?,
             resident_bytes: field(&status, "VmRSS:").unwrap_or(0) * 1_024,
+            anonymous_bytes: field(&status, "RssAnon:").unwrap_or(0) * 1_024,
             peak_bytes: field(&status, "VmHWM:").unwrap_or(0) * 1_024,
         })
     }
@@ -50,6 +53,7 @@ impl Usage {
         Usage {
             cpu_ns: self.cpu_ns.saturating_sub(before.cpu_ns),
             resident_bytes: self.resident_bytes,
+            anonymous_bytes: self.anonymous_bytes,
             peak_bytes: self.peak_bytes,
         }
     }
@@ -58,6 +62,13 @@ impl Usage {
     pub fn own() -> io::Result<Usage> {
         Usage::of(std::process::id())
     }
+}
+
+/// What a process has had read from disks so far, in bytes: what the page cache had does not count.
+pub fn read_bytes(process: u32) -> io::Result<u64> {
+    let path = Path::new("/proc").join(process.to_string()).join("io");
+    let text = fs::read_to_string(path).map_err(|error| gone(process, &error))?;
+    Ok(field(&text, "read_bytes:").unwrap_or(0))
 }
 
 /// The largest step in which the processor time of a running thread grows here, which is how old it may be; `None`
@@ -78,14 +89,29 @@ fn gone(process: u32, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), message)
 }
 
-fn cpu_ns(directory: &Path) -> io::Result<u64> {
+/// Processor time of those threads of a process whose names begin so; `None` where the scheduler does not tell, or no
+/// thread is called so.
+pub fn threads_cpu_ns(process: u32, name_begin: &str) -> io::Result<Option<u64>> {
+    let directory = Path::new("/proc").join(process.to_string());
+    threads_of(&directory, |name| name.starts_with(name_begin)).map_err(|error| gone(process, &error))
+}
+
+/// Processor time of those threads, as the scheduler tells.
+fn threads_of(directory: &Path, is_meant: impl Fn(&str) -> bool) -> io::Result<Option<u64>> {
     let mut sum = None;
     for task in fs::read_dir(directory.join("task"))? {
         // A thread may end between the listing and the look.
-        let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
-        *sum.get_or_insert(0) += running_ns(&text).unwrap_or(0);
+        let task = task?.path();
+        let Ok(text) = fs::read_to_string(task.join("schedstat")) else { continue };
+        if fs::read_to_string(task.join("comm")).is_ok_and(|name| is_meant(name.trim_end())) {
+            *sum.get_or_insert(0) += running_ns(&text).unwrap_or(0);
+        }
     }
-    match sum {
+    Ok(sum)
+}
+
+fn cpu_ns(directory: &Path) -> io::Result<u64> {
+    match threads_of(directory, |_| true)? {
         Some(sum) => Ok(sum),
         None => Ok(ticks(&fs::read_to_string(directory.join("stat"))?).unwrap_or(0) * TICK_NS),
     }
@@ -116,14 +142,15 @@ mod tests {
         assert_eq!(running_ns("123456789 42 7\n"), Some(123_456_789));
         let stat = "42 (a name) with) brackets) S 1 2 3 4 5 6 7 8 9 10 150 30 0 0 20\n";
         assert_eq!(ticks(stat), Some(180));
+        assert_eq!(field("rchar: 5\nread_bytes: 4096\n", "read_bytes:"), Some(4_096));
         assert_eq!(field("Name:\tx\nVmRSS:\t    2048 kB\n", "VmRSS:"), Some(2_048));
     }
 
     #[test]
     fn a_thread_that_ended_does_not_make_time_run_backwards() {
-        let before = Usage { cpu_ns: 9, resident_bytes: 1, peak_bytes: 1 };
-        let after = Usage { cpu_ns: 7, resident_bytes: 5, peak_bytes: 6 };
-        assert_eq!(after.since(&before), Usage { cpu_ns: 0, resident_bytes: 5, peak_bytes: 6 });
+        let before = Usage { cpu_ns: 9, resident_bytes: 1, anonymous_bytes: 1, peak_bytes: 1 };
+        let after = Usage { cpu_ns: 7, resident_bytes: 5, anonymous_bytes: 4, peak_bytes: 6 };
+        assert_eq!(after.since(&before), Usage { cpu_ns: 0, resident_bytes: 5, anonymous_bytes: 4, peak_bytes: 6 });
     }
 
     #[test]
@@ -138,6 +165,24 @@ mod tests {
             }
         };
         assert!(after.resident_bytes > 0, "{value}");
+    }
+
+    #[test]
+    fn threads_are_told_apart_by_their_names() {
+        let (sender, receiver) = std::sync::mpsc::channel::<()>();
+        let (begun, begins) = std::sync::mpsc::channel();
+        let thread = std::thread::Builder::new().name("usage-test-7".to_owned());
+        let work = move || {
+            begun.send(()).expect("somebody waits for it");
+            receiver.recv()
+        };
+        let thread = thread.spawn(work).unwrap();
+        // A thread gives itself its name.
+        begins.recv().unwrap();
+        assert!(threads_cpu_ns(std::process::id(), "usage-test-").unwrap().is_some());
+        assert!(threads_cpu_ns(std::process::id(), "nobody is called so").unwrap().is_none());
+        drop(sender);
+        thread.join().unwrap().unwrap_err();
     }
 
     #[test]

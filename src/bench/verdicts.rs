@@ -10,7 +10,7 @@
 //! Multiples are paired round by round. Only demands on rows that nobody asked for are left out: whoever fails a row
 //! would else be rid of what it demands.
 
-use super::adapter::Target;
+use super::demands::{Bound, CARRIED, DEMANDS, FANWIRE, HALF_RATE, Measure};
 use super::measured::{Warning, Weight};
 use super::rows::{HALF, REACTOR_SUBSCRIBERS, Row};
 use super::spread::Spread;
@@ -38,86 +38,6 @@ pub struct Verdict {
     bound: Bound,
 }
 
-/// What is demanded of a number.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Bound {
-    /// It must not be more than the first, and should not be more than the second.
-    AtMost(f64, f64),
-    AtLeast(f64),
-    Within(f64, f64),
-    /// It is only told.
-    Told,
-}
-
-/// The number.
-#[derive(Debug, Clone, Copy)]
-enum Measure {
-    Figure(&'static str),
-    /// A figure as a multiple of another contestant's; without a name, the score.
-    Multiple(Option<&'static str>, &'static str),
-    /// How far a figure lies behind the best of all others in the same round.
-    BehindBest(&'static str),
-    /// A variant of Fanwire's score as a multiple of the plain one's.
-    Variant(&'static str),
-    /// What one more reactor with subscribers costs a message, in nanoseconds: of this variant, which has so many.
-    Hop(&'static str, u32),
-}
-
-const FLOOR: &str = Target::Floor.name();
-const NATS: &str = Target::Nats.name();
-const FANWIRE: &str = Target::Fanwire.name();
-const CPU: &str = "CPU a delivery, x floor";
-const HALF_RATE: &str = "half rate";
-/// Messages a write of the broker: the one figure that is there only where perf may count system calls.
-const CARRIED: &str = "msgs/write";
-
-/// A row by its name (all rows at half rate by [`HALF_RATE`]), what of it, how it is measured, what is demanded.
-const DEMANDS: [(&str, &str, Measure, Bound); 22] = [
-    ("1 -> 100", CPU, Measure::Multiple(None, FLOOR), Bound::AtMost(1.5, 1.2)),
-    ("1 -> 1000", CPU, Measure::Multiple(None, FLOOR), Bound::AtMost(1.6, 1.25)),
-    ("1 -> 1", CPU, Measure::Multiple(None, FLOOR), Bound::AtMost(1.5, 1.2)),
-    ("10 -> 10 over 10 topics", CPU, Measure::Multiple(None, FLOOR), Bound::AtMost(1.6, 1.6)),
-    ("10 -> 10 over 10 topics", "CPU a delivery, x nats", Measure::Multiple(None, NATS), Bound::AtMost(0.25, 0.25)),
-    ("1 -> 100, half rate", CPU, Measure::Multiple(None, FLOOR), Bound::AtMost(1.5, 1.2)),
-    ("1 -> 1000, half rate", CPU, Measure::Multiple(None, FLOOR), Bound::AtMost(1.6, 1.25)),
-    ("1 -> 1, half rate", CPU, Measure::Multiple(None, FLOOR), Bound::AtMost(1.5, 1.2)),
-    ("10 -> 10 over 10 topics, half rate", CPU, Measure::Multiple(None, FLOOR), Bound::AtMost(1.6, 1.6)),
-    (HALF_RATE, "messages a write, x floor", Measure::Multiple(Some(CARRIED), FLOOR), Bound::Within(0.8, 1.2)),
-    (HALF_RATE, "p50, x floor", Measure::Multiple(Some("p50 us"), FLOOR), Bound::AtMost(1.25, 1.25)),
-    ("latency at 20 000/s", "p50 behind the best, us", Measure::BehindBest("p50 us"), Bound::AtMost(5.0, 2.0)),
-    (
-        "idle connections, own topic each",
-        "bytes a connection",
-        Measure::Figure("bytes/conn"),
-        Bound::AtMost(500.0, 250.0),
-    ),
-    (
-        "idle connections, own topic each",
-        ACCEPT,
-        Measure::Multiple(Some("accept us/conn"), FLOOR),
-        Bound::AtMost(1.6, 1.3),
-    ),
-    (
-        "idle connections, own topic each",
-        "MiB without connections",
-        Measure::Figure("MiB at 0"),
-        Bound::AtMost(16.0, 16.0),
-    ),
-    ("idle connections, one topic", "bytes a connection", Measure::Figure("bytes/conn"), Bound::AtMost(250.0, 150.0)),
-    ("1 of 100 stalled", "CPU a delivery, x none stalled", Measure::Figure("CPU ratio"), Bound::AtMost(1.05, 1.05)),
-    ("1 million topics", "rate that a core carries, x one topic", Measure::Figure("rate kept"), Bound::AtLeast(0.5)),
-    (
-        "idle connections beside",
-        "CPU a delivery, x without",
-        Measure::Variant("beside idle"),
-        Bound::AtMost(1.05, 1.05),
-    ),
-    ("several reactors", "CPU a delivery, 2 x 1", Measure::Variant("2 reactors"), Bound::AtMost(1.5, 1.5)),
-    ("several reactors", "CPU a delivery, 4 x 1", Measure::Variant("4 reactors"), Bound::AtMost(1.5, 1.5)),
-    ("several reactors", "ns a message and hop", Measure::Hop("2 reactors", 2), Bound::Told),
-];
-const ACCEPT: &str = "CPU to accept, greet and subscribe, x floor";
-
 /// What the rows say to each demand.
 pub fn verdicts(rows: &[Row]) -> Vec<Verdict> {
     let judged = DEMANDS.iter().flat_map(|(name, what, measure, bound)| {
@@ -136,14 +56,14 @@ impl Measure {
     fn own(self, trial: &Trial) -> Vec<&str> {
         match self {
             Measure::Variant(variant) | Measure::Hop(variant, _) => vec![&*trial.base, variant],
-            Measure::Figure(_) | Measure::Multiple(..) | Measure::BehindBest(_) => vec![FANWIRE],
+            Measure::Figure(_) | Measure::Multiple(..) | Measure::Behind(..) | Measure::BehindBest(_) => vec![FANWIRE],
         }
     }
 
     /// Those whom Fanwire is held against.
     fn others(self, trial: &Trial) -> Vec<&str> {
         match self {
-            Measure::Multiple(_, other) => vec![other],
+            Measure::Multiple(_, other) | Measure::Behind(_, other) => vec![other],
             Measure::BehindBest(_) => {
                 trial.entries.iter().map(|entry| &*entry.name).filter(|name| *name != FANWIRE).collect()
             }
@@ -153,7 +73,10 @@ impl Measure {
 
     fn figure(self, trial: &Trial) -> &'static str {
         match self {
-            Measure::Figure(name) | Measure::Multiple(Some(name), _) | Measure::BehindBest(name) => name,
+            Measure::Figure(name)
+            | Measure::Multiple(Some(name), _)
+            | Measure::Behind(name, _)
+            | Measure::BehindBest(name) => name,
             Measure::Multiple(None, _) | Measure::Variant(_) | Measure::Hop(..) => trial.score_name(),
         }
     }
@@ -168,6 +91,7 @@ impl Measure {
                 values.filter(|value| value.is_finite()).collect()
             }
             Measure::Multiple(_, other) => trial.multiples(FANWIRE, other, figure),
+            Measure::Behind(_, other) => behind(trial, other, figure),
             Measure::Variant(variant) => trial.multiples(variant, &trial.base, figure),
             Measure::BehindBest(_) => behind_best(trial, figure).into_iter().map(|(_, behind)| behind).collect(),
             Measure::Hop(variant, reactors) => hops_ns(trial, variant, reactors),
@@ -201,6 +125,16 @@ fn behind_best<'a>(trial: &'a Trial, figure: &str) -> Vec<(&'a str, f64)> {
         let known = others.filter_map(of_round).filter(|(_, value)| value.is_finite());
         let (name, best) = known.min_by(|(_, one), (_, other)| one.total_cmp(other))?;
         Some((name, round.report.figure(figure)? - best)).filter(|(_, behind)| behind.is_finite())
+    });
+    behind.collect()
+}
+
+/// How far Fanwire lies behind another one, round by round.
+fn behind(trial: &Trial, other: &str, figure: &str) -> Vec<f64> {
+    let Some((own, other)) = trial.entry(FANWIRE).zip(trial.entry(other)) else { return Vec::new() };
+    let behind = own.rounds.iter().filter_map(|round| {
+        let other = other.round(round.number)?.figure(figure)?;
+        Some(round.report.figure(figure)? - other).filter(|behind| behind.is_finite())
     });
     behind.collect()
 }
@@ -295,7 +229,7 @@ impl Verdict {
     fn must(&self) -> String {
         match self.bound {
             Bound::AtMost(must, _) => format!("<= {}", short(must)),
-            Bound::AtLeast(must) => format!(">= {}", short(must)),
+            Bound::AtLeast(must, _) => format!(">= {}", short(must)),
             Bound::Within(low, high) => format!("{}..{}", short(low), short(high)),
             Bound::Told => "-".to_owned(),
         }
@@ -304,6 +238,7 @@ impl Verdict {
     fn should(&self) -> String {
         match self.bound {
             Bound::AtMost(must, should) if should < must => format!("<= {}", short(should)),
+            Bound::AtLeast(must, should) if should > must => format!(">= {}", short(should)),
             _ => "-".to_owned(),
         }
     }
@@ -318,14 +253,17 @@ impl Verdict {
         };
         let (holds, is_as_it_should) = match self.bound {
             Bound::AtMost(must, should) => (seen <= must, seen <= should),
-            Bound::AtLeast(must) => (seen >= must, true),
+            Bound::AtLeast(must, should) => (seen >= must, seen >= should),
             Bound::Within(low, high) => ((low..=high).contains(&seen), true),
             Bound::Told => (true, true),
         };
         let word = match (holds, is_as_it_should) {
             (true, _) if self.bound == Bound::Told => "told".to_owned(),
             (true, true) => "holds".to_owned(),
-            (true, false) => "holds, should be less".to_owned(),
+            (true, false) => match self.bound {
+                Bound::AtLeast(..) => "holds, should be more".to_owned(),
+                _ => "holds, should be less".to_owned(),
+            },
             (false, _) => format!("missed: {}", figure(seen)),
         };
         // What is missed stays so, whatever there is to say for it.
@@ -383,6 +321,7 @@ fn short(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::adapter::Target;
     use super::super::rows::{self, Kind, half_name};
     use super::super::trial::samples::{trial, variants};
     use super::*;
@@ -440,6 +379,25 @@ mod tests {
         assert_eq!(judged(beside_one).1, "holds (the only other: floor)");
         let alone = trial(&[(Target::Fanwire, &[33.0])]);
         assert_eq!(judged(alone), (None, "not judged: everybody else is missing".to_owned()));
+    }
+
+    #[test]
+    fn what_has_to_be_more_and_what_may_be_a_bit_behind() {
+        let judged = |measure, bound| {
+            let trial = trial(&[(Target::Floor, &[100.0, 200.0]), (Target::Fanwire, &[125.0, 250.0])]);
+            let row = Row { name: String::new(), kind: Kind::Latency, trial };
+            let verdict = Verdict::of(&row, "what", measure, bound).expect("it was measured");
+            (verdict.must(), verdict.should(), verdict.judgement())
+        };
+        // Deliveries a second are 0.8 of the floor's.
+        let rate =
+            |must, should| judged(Measure::Multiple(Some("deliveries/s"), "floor"), Bound::AtLeast(must, should));
+        assert_eq!(rate(0.75, 0.8).2, "holds");
+        assert_eq!(rate(0.75, 0.85), (">= 0.75".to_owned(), ">= 0.85".to_owned(), "holds, should be more".to_owned()));
+        assert_eq!(rate(0.9, 0.95).2, "missed: 0.80");
+        let behind = |must, should| judged(Measure::Behind("ns/delivery", "floor"), Bound::AtMost(must, should)).2;
+        assert_eq!([behind(40.0, 38.0), behind(40.0, 20.0)], ["holds", "holds, should be less"]);
+        assert_eq!(behind(30.0, 20.0), "missed: 37.5");
     }
 
     #[test]
@@ -535,6 +493,14 @@ mod tests {
             include_str!("workloads/conns.rs"),
             include_str!("workloads/isolation.rs"),
             include_str!("workloads/topics.rs"),
+            include_str!("workloads/journal/append.rs"),
+            include_str!("workloads/journal/durable.rs"),
+            include_str!("workloads/journal/one.rs"),
+            include_str!("workloads/journal/replay.rs"),
+            include_str!("workloads/journal/latency.rs"),
+            include_str!("workloads/journal/beside.rs"),
+            include_str!("workloads/journal/cold.rs"),
+            include_str!("workloads/journal/memory.rs"),
         ];
         for (name, _, measure, _) in DEMANDS {
             assert!(names.contains(&name.to_owned()), "no row is called {name}");
@@ -543,7 +509,10 @@ mod tests {
                     let row = variants.iter().find(|row| row.name == name).expect("it is of Fanwire against itself");
                     assert!(row.variants.iter().any(|(known, _)| *known == variant), "{name} has no {variant}");
                 }
-                Measure::Figure(figure) | Measure::Multiple(Some(figure), _) | Measure::BehindBest(figure) => {
+                Measure::Figure(figure)
+                | Measure::Multiple(Some(figure), _)
+                | Measure::Behind(figure, _)
+                | Measure::BehindBest(figure) => {
                     let quoted = format!("\"{figure}\"");
                     assert!(workloads.iter().any(|workload| workload.contains(&quoted)), "nothing tells {figure}");
                 }

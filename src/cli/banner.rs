@@ -5,9 +5,11 @@
 
 use crate::config::Config;
 use crate::config::quantity::print_size;
+use crate::escape::visible;
 use crate::server::Bound;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 
 /// What the banner tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,10 @@ pub(super) struct Facts {
     pub(super) connections_max: u64,
     /// The process' open-file limit.
     pub(super) open_files_max: u64,
+    /// The directory of all journals on disk.
+    pub(super) data: Option<PathBuf>,
+    /// Each journal on a line.
+    pub(super) journals: Vec<String>,
 }
 
 impl Facts {
@@ -45,6 +51,8 @@ impl Facts {
             queue_bytes_total_max: config.limits.queue_bytes_total_max,
             connections_max: bound.connections_max,
             open_files_max: bound.open_files_max,
+            data: config.data.clone(),
+            journals: config.journals.iter().map(|journal| journal.summary(config.data.as_deref())).collect(),
         }
     }
 }
@@ -59,6 +67,8 @@ pub(super) fn banner(facts: &Facts) -> String {
     row("access", &access(facts));
     row("limits", &limits(facts));
     row("connections", &connections(facts));
+    facts.data.iter().for_each(|data| row("data", &visible(&data.display().to_string())));
+    facts.journals.iter().for_each(|journal| row("journal", journal));
     row("try", &attempt(facts));
     format!("fanwire {}\n{text}", facts.version)
 }
@@ -145,5 +155,20 @@ fanwire 1.2.3
         let closed = banner(&facts("[::]:9", 2));
         assert!(!closed.contains("OPEN") && closed.contains("authenticated: 2 tokens"), "{closed}");
         assert!(closed.ends_with("fanwire sub --server fanwire://TOKEN@[::1]:9 'chat/#'\n"), "{closed}");
+    }
+
+    #[test]
+    fn a_broker_with_journals_says_which_topics_are_kept_where_and_for_how_long() {
+        let text = "data = \"/srv/fw\"\n[[journal]]\nname = \"events\"\ntopics = [\"match/#\", \"orders/+/log\"]\n\
+                    [[journal]]\nname = \"chat\"\ntopics = [\"chat/#\"]\nstore = \"memory\"\n";
+        let config = Config::from_text(text, &crate::config::Flags::default()).unwrap();
+        let bound = Bound { address: config.listen, connections_max: 1_000, open_files_max: 1_024 };
+        let shown = banner(&Facts::new(&config, &bound));
+        let expected = "\
+  data         /srv/fw
+  journal      events: match/#, orders/+/log; on disk in /srv/fw/events, synced every 100ms; keeps everything
+  journal      chat: chat/#; in memory; keeps 64MiB at most
+  try ";
+        assert!(shown.contains(expected), "{shown}");
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Everything that is measured lives in [`crate::bench`]. Here: what people type, and where the outcome goes.
 
+mod journal;
+
 use super::{Failure, tell};
 use crate::bench::adapter::Target;
 use crate::bench::compare::{self, Comparison};
@@ -20,12 +22,12 @@ use crate::bench::workloads::latency::Latency;
 use crate::bench::workloads::request::Request;
 use crate::bench::workloads::storm::Storm;
 use crate::bench::workloads::topics::ManyTopics;
-use crate::bench::{brokers, calculator, doctor, relay, scaling};
+use crate::bench::{brokers, calculator, doctor, ground, relay, scaling};
 use clap::Subcommand;
 use serde_json::Value;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, IsTerminal, Write, stdout};
+use std::io::{self, IsTerminal, Write, stdin, stdout};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -37,6 +39,7 @@ Examples:
   fanwire bench fanout --pubs 10 --subs 10 --topics 10 --target all
   fanwire bench fanout --subs 100 --target nats --addr 127.0.0.1:4222 --pid $(pidof nats-server)
   fanwire bench latency --rate 20000 --hgrm latency.hgrm
+  fanwire bench journal append --target all --data /var/tmp
   fanwire bench compare --json numbers.json --html numbers.html
   fanwire bench scaling --html scaling.html
 
@@ -184,6 +187,7 @@ enum Verb {
         #[command(flatten)]
         run: Run,
     },
+    Journal(journal::Journal),
     /// The whole table: every broker that is installed, beside the floor, in turns
     Compare {
         /// Rounds, in turns whose order changes: A B C, C B A
@@ -192,12 +196,14 @@ enum Verb {
         /// How long each run is measured
         #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
         duration: Duration,
-        /// Only the row of this name, or those whose names hold this
+        /// Only the row of this name, or those whose names hold this [default: all but those about the journal]
         #[arg(long, value_name = "TEXT")]
         only: Option<String>,
         /// Brokers, split by commas, or all
         #[arg(long, value_name = "TARGETS", default_value = "all", value_parser = parse_targets)]
         target: Targets,
+        #[arg(long, value_name = "DIR", help = journal::DATA_HELP)]
+        data: Option<PathBuf>,
         /// Write everything for machines; - is standard output, in place of the tables
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
@@ -228,6 +234,12 @@ enum Verb {
         /// The program and its arguments
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         words: Vec<OsString>,
+    },
+    /// Remove a directory of data once the input ends
+    #[command(hide = true)]
+    Sweep {
+        /// The directory
+        directory: PathBuf,
     },
     /// The floor: a bare relay, started by the bench itself
     #[command(hide = true)]
@@ -292,8 +304,11 @@ impl Bench {
                 let _ = print(&format!("listening {address}\n"));
             })
             .map_err(|error| Failure::Run(format!("the floor relay failed: {error}"))),
-            Verb::Compare { rounds, duration, only, target, json, html } => {
-                let plan = compare::Plan { rounds, duration, only, targets: target.0 };
+            Verb::Sweep { directory } => ground::sweep(&directory, stdin().lock())
+                .map_err(|error| Failure::Run(format!("{} is not removed: {error}", directory.display()))),
+            Verb::Journal(journal) => journal.run(),
+            Verb::Compare { rounds, duration, only, target, data, json, html } => {
+                let plan = compare::Plan { rounds, duration, only, targets: target.0, data: journal::data(data) };
                 compare(&plan, json.as_deref(), html.as_deref())
             }
             Verb::Scaling { rounds, duration, json, html } => {
@@ -357,6 +372,8 @@ impl Verb {
             | Verb::Compare { .. }
             | Verb::Scaling { .. }
             | Verb::Doctor
+            | Verb::Journal(_)
+            | Verb::Sweep { .. }
             | Verb::Leash { .. }
             | Verb::FloorRelay { .. } => {
                 unreachable!("these are more than a workload")
@@ -367,26 +384,7 @@ impl Verb {
 
 impl Run {
     fn hold(&self, workload: &dyn Workload) -> Result<Trial, Failure> {
-        let (field, rounds) = (self.field()?, self.rounds);
-        let runs = rounds * u32::try_from(self.target.0.len()).expect("a few");
-        let trial = shown(|show| hold(workload, &field, rounds, &mut Progress::new(runs, show)))?;
-        if trial.entries.is_empty() {
-            return Err(Failure::Run(format!("nobody could be measured: {}", trial.skipped.join("; "))));
-        }
-        let machine = Machine::here();
-        // The table comes first: a file that can't be written must not cost what was measured.
-        if self.json.as_deref() != Some(Path::new("-")) {
-            let settings: String = trial.settings.iter().map(|line| format!("  {line}\n")).collect();
-            let rounds = match rounds {
-                1 => "1 round".to_owned(),
-                rounds => format!("{rounds} rounds, in turns"),
-            };
-            print(&format!("{}\n{settings}  {rounds}\n\n{}", machine.line(), trial.print()))?;
-        }
-        if let Some(file) = &self.json {
-            write_json(file, &trial.json(&machine))?;
-        }
-        Ok(trial)
+        held(workload, &self.field()?, self.rounds, self.json.as_deref())
     }
 
     fn reactors(&self) -> u32 {
@@ -404,6 +402,32 @@ impl Run {
             _ => Err(BenchError::Usage("--addr is one broker's: name it with --target".to_owned())),
         }
     }
+}
+
+/// Holds the trial of one workload, and puts out what came of it.
+fn held(workload: &dyn Workload, field: &Field, rounds: u32, json: Option<&Path>) -> Result<Trial, Failure> {
+    let contestants = match field {
+        Field::Own(targets) => u32::try_from(targets.len()).expect("a few"),
+        Field::Attached { .. } => 1,
+    };
+    let trial = shown(|show| hold(workload, field, rounds, &mut Progress::new(rounds * contestants, show)))?;
+    if trial.entries.is_empty() {
+        return Err(Failure::Run(format!("nobody could be measured: {}", trial.skipped.join("; "))));
+    }
+    let machine = Machine::here();
+    // The table comes first: a file that can't be written must not cost what was measured.
+    if json != Some(Path::new("-")) {
+        let settings: String = trial.settings.iter().map(|line| format!("  {line}\n")).collect();
+        let rounds = match rounds {
+            1 => "1 round".to_owned(),
+            rounds => format!("{rounds} rounds, in turns"),
+        };
+        print(&format!("{}\n{settings}  {rounds}\n\n{}", machine.line(), trial.print()))?;
+    }
+    if let Some(file) = json {
+        write_json(file, &trial.json(&machine))?;
+    }
+    Ok(trial)
 }
 
 fn compare(plan: &compare::Plan, json: Option<&Path>, html: Option<&Path>) -> Result<(), Failure> {

@@ -54,6 +54,9 @@ fn summary(config: &config::Config) -> String {
         count => format!("{count} tokens let clients in"),
     };
     let mut text = format!("  listens on {}; {access}\n", config.listen);
+    for journal in &config.journals {
+        text.push_str(&format!("  journal {}\n", journal.summary(config.data.as_deref())));
+    }
     let changes = config.changes();
     if changes.is_empty() {
         text.push_str("  every key has its default\n");
@@ -78,5 +81,12 @@ mod tests {
         assert!(summary.contains("listens on 127.0.0.1:7311; 1 token lets clients in"), "{summary}");
         assert!(summary.contains("limits.topic_levels_max = 8 (default 16)"), "{summary}");
         assert!(!summary.contains("hunter2"), "{summary}");
+    }
+
+    #[test]
+    fn the_summary_shows_each_journal() {
+        let text = "[[journal]]\nname = \"chat\"\ntopics = [\"chat/#\"]\nstore = \"memory\"\nmax_age = \"1h\"\n";
+        let summary = summary(&config::Config::from_text(text, &Flags::default()).unwrap());
+        assert!(summary.contains("\n  journal chat: chat/#; in memory; keeps 64MiB and 1h at most\n"), "{summary}");
     }
 }

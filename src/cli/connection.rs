@@ -1,6 +1,7 @@
 //! Where the broker is, how verbs reach it, and what they say when they can't.
 
 use super::Failure;
+use super::advice::with_advice;
 use fanwire_client::{Client, Error, Options, ServerUrl};
 use fanwire_wire::limits::{FILTER_PLUS_CEILING, TOPIC_BYTES_CEILING, TOPIC_LEVELS_CEILING};
 use fanwire_wire::{Limits, TopicFilter, TopicName};
@@ -49,6 +50,7 @@ impl From<Error> for Failure {
                 format!("nobody listens at {server} ({error}); is the broker running? Start one with: fanwire serve"),
             ),
             Error::Url { .. } | Error::Invalid { .. } => Failure::Usage(error.to_string()),
+            Error::Refused(refusal) => Failure::Run(format!("the broker refused: {}", with_advice(&refusal))),
             other => Failure::Run(other.to_string()),
         }
     }

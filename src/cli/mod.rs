@@ -8,20 +8,24 @@
 //! what to do next; whoever stops reading our output ends us quietly; what strangers wrote reaches a terminal
 //! unescaped only where raw bytes were asked for.
 
+mod advice;
 mod banner;
 mod bench;
 mod config;
 mod connection;
 mod exec;
 mod interrupt;
+mod journal;
 mod notice;
 mod output;
 mod pace;
 mod payload;
+mod progress;
 mod publish;
 mod reply;
 mod request;
 mod serve;
+mod start;
 mod subscribe;
 
 use clap::{Parser, Subcommand};
@@ -54,6 +58,7 @@ enum Verb {
     Subscribe(subscribe::Subscribe),
     Request(request::Request),
     Reply(reply::Reply),
+    Journal(journal::Journal),
     Bench(bench::Bench),
     Config(config::Config),
 }
@@ -85,6 +90,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Subscribe(subscribe) => subscribe.run(),
         Verb::Request(request) => request.run(),
         Verb::Reply(reply) => reply.run(),
+        Verb::Journal(journal) => journal.run(),
         Verb::Bench(bench) => bench.run(),
         Verb::Config(config) => config.run(),
     };

@@ -1,6 +1,7 @@
 //! What long-lived verbs say on standard error about the connection and the subscriptions.
 
-use fanwire_client::{Error, Event, Refusal, Subject, SubscriptionId};
+use super::advice::with_advice;
+use fanwire_client::{Error, Event, Outcome, Refusal, Subject, SubscriptionId};
 use std::time::Duration;
 
 /// What to say about an event; nothing about messages, calls and what goes as it should.
@@ -25,7 +26,11 @@ pub(super) fn notice(event: &Event<'_>, filters: &[(SubscriptionId, String)]) ->
         Event::Refused { subject: Subject::Subscription(subscription), refusal } => over(named(subscription), refusal),
         Event::Unsubscribed { subscription, refusal: Some(refusal) } => over(named(subscription), refusal),
         Event::Refused { subject: Subject::Answer(_), refusal } => format!("the broker refused a reply: {refusal}"),
-        Event::FellBehind { subscription, .. } => format!("{} fell behind and reads the journal", named(subscription)),
+        Event::Subscribed { subscription, outcome, epoch } => begun(named(subscription), *outcome, *epoch)?,
+        Event::FellBehind { subscription, .. } => {
+            format!("{} fell behind and goes on from the journal; nothing is missing", named(subscription))
+        }
+        Event::CaughtUp { subscription, .. } => format!("{} has caught up; what follows is live", named(subscription)),
         _ => return None,
     })
 }
@@ -47,8 +52,20 @@ fn gap(filter: &str, dropped: u64, conflated: u64) -> String {
     }
 }
 
+/// How a subscription to a journal begins, where that is news.
+fn begun(filter: &str, outcome: Outcome, epoch: u64) -> Option<String> {
+    let reason = match outcome {
+        Outcome::Live | Outcome::History => return None,
+        Outcome::Resumed => return Some(format!("resumed {filter} in epoch {epoch}; nothing is missing")),
+        Outcome::ResetEpoch => "what was read belongs to a past that this journal has lost",
+        Outcome::ResetRetention => "retention has removed the place",
+        Outcome::ResetBeyond => "the place lies beyond the end",
+    };
+    Some(format!("reset {filter}: {reason}; the oldest record comes first, in epoch {epoch}"))
+}
+
 fn over(filter: &str, refusal: &Refusal) -> String {
-    format!("{filter} is over: {refusal}")
+    format!("{filter} is over: {}", with_advice(refusal))
 }
 
 /// The cause alone: how to start a broker need not be said at every attempt.
@@ -93,10 +110,23 @@ mod tests {
 
     #[test]
     fn what_a_stranger_wrote_does_not_drive_the_terminal() {
-        let refusal = Refusal { code: 20, retry: Retry::After(5), text: "\x1b[2Jbye".to_owned() };
+        let refusal = Refusal { code: 20, retry: Retry::After(5), text: "\x1b[2Jbye".to_owned(), actual: None };
         let goaway =
             Event::Goaway { refusal, reconnect_min: Duration::from_millis(1), reconnect_max: Duration::from_millis(9) };
         assert!(!said(&goaway).contains('\x1b'));
+    }
+
+    #[test]
+    fn a_resumed_and_a_reset_subscription_are_told_apart() {
+        assert_eq!(begun("a/#", Outcome::Live, 0), None);
+        assert_eq!(begun("a/#", Outcome::Resumed, 3).unwrap(), "resumed a/# in epoch 3; nothing is missing");
+        for outcome in [Outcome::ResetEpoch, Outcome::ResetRetention, Outcome::ResetBeyond] {
+            let said = begun("a/#", outcome, 4).unwrap();
+            assert!(
+                said.starts_with("reset a/#: ") && said.ends_with("oldest record comes first, in epoch 4"),
+                "{said}"
+            );
+        }
     }
 
     #[test]

@@ -1,10 +1,13 @@
-//! How `sub` and `request` show what they got.
+//! How `sub`, `request` and `journal dump` show what they got.
 //!
 //! | format | one message is | for |
 //! |---|---|---|
 //! | `text` | `topic: payload`, a line | people |
 //! | `raw` | the payload's bytes, nothing before, between or after | files, pipes of one message |
 //! | `json` | one object, a line: `topic`, `payload` or `payload_base64`, `headers` when there are some | programs |
+//!
+//! A record of a journal has more in `json`: `seq`, and as far as they are known `epoch`, `position`, `time`; and
+//! `history`, whether it comes from the journal or live. In a dump `text` has its place too.
 //!
 //! On a terminal, characters that would drive it are written out, except in `raw`, which is asked for by name;
 //! elsewhere bytes stay as they are.
@@ -15,9 +18,12 @@ use base64::engine::general_purpose::STANDARD;
 use clap::ValueEnum;
 use fanwire_wire::Headers;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// Bytes gathered before they are written, when more keeps coming.
 const BUFFER_BYTES: usize = 64 * 1024;
+/// The last moment of the year 9999.
+const TIME_US_MAX: u64 = 253_402_300_799_999_999;
 
 /// How a message is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -27,7 +33,8 @@ pub(super) enum Format {
     Text,
     /// The payload's bytes and nothing else, not even a line break between messages
     Raw,
-    /// One object a line: topic, payload (payload_base64 when it is not UTF-8), headers when there are some
+    /// One object a line: topic, payload (payload_base64 when it is not UTF-8), headers when there are some; of a
+    /// journal also epoch, seq, position, time and history
     Json,
 }
 
@@ -37,6 +44,25 @@ pub(super) struct Shown<'a> {
     pub(super) topic: &'a str,
     pub(super) headers: Headers<'a>,
     pub(super) payload: &'a [u8],
+    /// Where it stands, if a journal holds it.
+    pub(super) place: Option<Place>,
+}
+
+/// A record's place in its journal, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) epoch: Option<u64>,
+    pub(super) sequence: u64,
+    pub(super) position: Option<u64>,
+    /// Microseconds since 1970-01-01 UTC.
+    pub(super) time_us: Option<u64>,
+    pub(super) is_history: bool,
+}
+
+/// A time in microseconds since 1970-01-01 UTC as RFC 3339; none if no calendar reaches it.
+pub(super) fn show_time(time_us: u64) -> Option<String> {
+    let time = (time_us <= TIME_US_MAX).then(|| UNIX_EPOCH + Duration::from_micros(time_us))?;
+    Some(humantime::format_rfc3339_micros(time).to_string())
 }
 
 /// Where messages are shown, buffered: flush when nothing more is at hand.
@@ -69,6 +95,18 @@ impl<W: Write> Output<W> {
         }
     }
 
+    /// Shows one message of a dump: as text with position and time in front, and the sequence behind the topic.
+    pub(super) fn show_dumped(&mut self, message: Shown<'_>) -> io::Result<()> {
+        let (Format::Text, Some(place)) = (self.format, message.place) else { return self.show(message) };
+        if let Some(position) = place.position {
+            write!(self.writer, "{position} ")?;
+        }
+        if let Some(time) = place.time_us.and_then(show_time) {
+            write!(self.writer, "{time} ")?;
+        }
+        self.show_line(message, &format!(" #{}", place.sequence))
+    }
+
     /// Shows a payload alone: as it is, but made safe and ended with a line break on a terminal.
     pub(super) fn show_payload(&mut self, payload: &[u8]) -> io::Result<()> {
         if !self.is_terminal {
@@ -86,11 +124,17 @@ impl<W: Write> Output<W> {
     }
 
     fn show_text(&mut self, message: Shown<'_>) -> io::Result<()> {
+        self.show_line(message, "")
+    }
+
+    /// Topic and payload as a line, with this behind the topic.
+    fn show_line(&mut self, message: Shown<'_>, behind: &str) -> io::Result<()> {
         if self.is_terminal {
             let payload = String::from_utf8_lossy(message.payload);
-            return writeln!(self.writer, "{}: {}", visible(message.topic), visible(&payload));
+            return writeln!(self.writer, "{}{behind}: {}", visible(message.topic), visible(&payload));
         }
         self.writer.write_all(message.topic.as_bytes())?;
+        self.writer.write_all(behind.as_bytes())?;
         self.writer.write_all(b": ")?;
         self.writer.write_all(message.payload)?;
         self.writer.write_all(b"\n")
@@ -112,7 +156,24 @@ impl<W: Write> Output<W> {
             }
             self.writer.write_all(b"]")?;
         }
+        if let Some(place) = message.place {
+            self.write_place(place)?;
+        }
         self.writer.write_all(b"}\n")
+    }
+
+    fn write_place(&mut self, place: Place) -> io::Result<()> {
+        let numbers = [("epoch", place.epoch), ("seq", Some(place.sequence)), ("position", place.position)];
+        for (name, value) in numbers {
+            if let Some(value) = value {
+                write!(self.writer, ",\"{name}\":{value}")?;
+            }
+        }
+        // A time that no calendar reaches is a broker's nonsense.
+        if let Some(time) = place.time_us.and_then(show_time) {
+            write!(self.writer, ",\"time\":\"{time}\"")?;
+        }
+        write!(self.writer, ",\"history\":{}", place.is_history)
     }
 
     /// `"name":"text"`, or `"name_base64":"..."` when the bytes are no text.
@@ -149,7 +210,7 @@ mod tests {
 
     fn shown(format: Format, is_terminal: bool, topic: &str, payload: &[u8], headers: &[u8]) -> Vec<u8> {
         let mut output = Output::new(Vec::new(), format, is_terminal);
-        output.show(Shown { topic, headers: Headers(headers), payload }).unwrap();
+        output.show(Shown { topic, headers: Headers(headers), payload, place: None }).unwrap();
         output.writer.into_inner().unwrap()
     }
 
@@ -182,6 +243,40 @@ mod tests {
             {"name": "trace", "value": "2"},
         ]);
         assert_eq!(object("a", b"x", &block)["headers"], expected);
+    }
+
+    #[test]
+    fn json_shows_a_records_place_as_far_as_it_is_known() {
+        let shown = |place| {
+            let mut output = Output::new(Vec::new(), Format::Json, false);
+            output.show(Shown { topic: "a", headers: Headers(b""), payload: b"x", place: Some(place) }).unwrap();
+            serde_json::from_slice::<Value>(&output.writer.into_inner().unwrap()).unwrap()
+        };
+        let live = Place { epoch: None, sequence: 4, position: None, time_us: None, is_history: false };
+        assert_eq!(shown(live), json!({"topic": "a", "payload": "x", "seq": 4, "history": false}));
+        let time_us = Some(1_767_225_600_000_250);
+        let past = Place { epoch: Some(3), sequence: 4, position: Some(70), time_us, is_history: true };
+        assert_eq!(
+            shown(past),
+            json!({"topic": "a", "payload": "x", "epoch": 3, "seq": 4, "position": 70,
+                "time": "2026-01-01T00:00:00.000250Z", "history": true})
+        );
+        assert_eq!(shown(Place { time_us: Some(u64::MAX), ..past }).get("time"), None);
+    }
+
+    #[test]
+    fn a_dumped_record_has_its_place_beside_it_as_text() {
+        let time_us = Some(1_767_225_600_000_250);
+        let place = Some(Place { epoch: Some(3), sequence: 4, position: Some(70), time_us, is_history: true });
+        let dumped = |format, is_terminal| {
+            let mut output = Output::new(Vec::new(), format, is_terminal);
+            output.show_dumped(Shown { topic: "a\x1b", headers: Headers(b""), payload: b"x\x1b", place }).unwrap();
+            String::from_utf8(output.writer.into_inner().unwrap()).unwrap()
+        };
+        assert_eq!(dumped(Format::Text, false), "70 2026-01-01T00:00:00.000250Z a\x1b #4: x\x1b\n");
+        assert_eq!(dumped(Format::Text, true), "70 2026-01-01T00:00:00.000250Z a\\u{1b} #4: x\\u{1b}\n");
+        assert_eq!(dumped(Format::Raw, false), "x\x1b");
+        assert!(dumped(Format::Json, false).contains("\"position\":70"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The even pace of `fanwire pub --rate`, and the progress that long work shows.
+//! The even pace of `fanwire pub --rate`.
 //!
 //! Time is an argument: what has passed since the work began.
 
@@ -30,35 +30,6 @@ impl Pace {
     }
 }
 
-/// When work has to last this long before it shows progress.
-const QUIET: Duration = Duration::from_secs(1);
-/// How often progress is shown.
-const STEP: Duration = Duration::from_millis(200);
-
-/// The progress line of long work.
-#[derive(Debug, Default)]
-pub(super) struct Progress {
-    shown: Option<Duration>,
-}
-
-impl Progress {
-    /// The line to show now, over the previous one; `None` when it is too early.
-    pub(super) fn line(&mut self, done: u64, total: Option<u64>, passed: Duration) -> Option<String> {
-        if passed < self.shown.map_or(QUIET, |shown| shown + STEP) {
-            return None;
-        }
-        self.shown = Some(passed);
-        let of_total = total.map_or_else(String::new, |total| format!(" of {total}"));
-        let per_second = u128::from(done) * 1_000 / passed.as_millis().max(1);
-        Some(format!("\r\x1b[K{done}{of_total} messages, {per_second}/s"))
-    }
-
-    /// What removes the line again, if one was shown.
-    pub(super) fn clear(&self) -> &'static str {
-        if self.shown.is_some() { "\r\x1b[K" } else { "" }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,17 +50,5 @@ mod tests {
         for wrong in ["", "0", "-1", "inf", "NaN", "fast", "1e300", "10/s"] {
             assert!(Pace::parse(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn progress_is_shown_after_a_second_and_five_times_a_second() {
-        let mut progress = Progress::default();
-        assert_eq!(progress.line(9, None, Duration::from_millis(999)), None);
-        assert_eq!(progress.clear(), "");
-        let line = progress.line(500, Some(1_000), Duration::from_secs(1)).unwrap();
-        assert!(line.ends_with("500 of 1000 messages, 500/s"), "{line}");
-        assert_eq!(progress.line(501, None, Duration::from_millis(1_199)), None);
-        assert!(progress.line(501, None, Duration::from_millis(1_200)).is_some());
-        assert_ne!(progress.clear(), "");
     }
 }

@@ -8,11 +8,13 @@
 //! The verb ends when the broker has taken everything, and says so with its status: a lost connection is never papered
 //! over by a reconnect, because what was in flight may be missing.
 
+use super::advice::with_advice;
 use super::connection::{Server, parse_topic};
-use super::pace::{Pace, Progress};
+use super::pace::Pace;
+use super::progress::Progress;
 use super::{Failure, payload, tell};
 use clap::ValueEnum;
-use fanwire_client::{AckLevel, Client, Error, Event, Message, Refusal, Subject};
+use fanwire_client::{AckLevel, Client, Error, Event, Message, Refusal, Stamp, Subject};
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -23,7 +25,15 @@ Examples:
   fanwire pub photos/new < cat.jpg
   tail -f app.log | fanwire pub logs/app --lines
   fanwire pub load/test x --repeat 100000 --rate 20000
-  fanwire pub orders/7 paid --ack routed && echo every subscriber's queue has it";
+  fanwire pub orders/7 paid --ack routed && echo every subscriber's queue has it
+
+To a journal (the broker has journals: fanwire serve --journal 'NAME=FILTER'):
+  fanwire pub orders/7 paid --ack durable                      and it survives the machine
+  fanwire pub doc/7 'insert 3 x' --ack journaled --expect 41   refused unless record 41 is the newest
+  fanwire pub orders/7 paid --ack durable --producer 8271:15   once, however often it is repeated
+
+Standard error tells the sequence that the journal gave. Status 1: refused, or not known to have arrived; a repetition
+with the same --producer is then safe.";
 
 /// Publishes between two looks at what the broker says.
 const LISTEN_EVERY: u64 = 256;
@@ -45,6 +55,17 @@ pub(super) struct Publish {
     /// What to wait for before the verb is done with a message
     #[arg(long, value_enum, default_value_t)]
     ack: Ack,
+    /// Publish only if this is the topic's last sequence; 0: only as its first record
+    ///
+    /// Of several messages, each further one expects one more. A refusal tells the actual sequence.
+    #[arg(long, value_name = "SEQ")]
+    expect: Option<u64>,
+    /// Have the journal take the message once: a producer's id, chosen once and at random, and its number
+    ///
+    /// Of several messages, each further one has the next number. Repeat a message with the same number when it is
+    /// not known whether it arrived: the journal remembers a producer's last 128 numbers.
+    #[arg(long, value_name = "ID:NUMBER", value_parser = parse_stamp)]
+    producer: Option<Stamp>,
     /// Make each line of standard input a message, as it comes
     #[arg(long)]
     lines: bool,
@@ -66,6 +87,39 @@ enum Ack {
     None,
     /// It stands in the queue of every subscriber; how many did is told at the end
     Routed,
+    /// The topic's journal holds it: it survives the broker's process
+    Journaled,
+    /// The topic's journal has synced it: it survives the machine
+    Durable,
+}
+
+impl Ack {
+    const fn level(self) -> AckLevel {
+        match self {
+            Ack::None => AckLevel::None,
+            Ack::Routed => AckLevel::Routed,
+            Ack::Journaled => AckLevel::Journaled,
+            Ack::Durable => AckLevel::Durable,
+        }
+    }
+
+    /// What becomes of an acknowledged message.
+    const fn word(self) -> &'static str {
+        match self {
+            Ack::None => "handed over",
+            Ack::Routed => "routed",
+            Ack::Journaled => "journaled",
+            Ack::Durable => "durable",
+        }
+    }
+}
+
+fn parse_stamp(text: &str) -> Result<Stamp, String> {
+    let numbers = text.split_once(':').and_then(|(id, number)| Some((id.parse().ok()?, number.parse().ok()?)));
+    match numbers {
+        Some((id @ 1.., number @ 1..)) => Ok(Stamp { id, number }),
+        _ => Err("a producer is ID:NUMBER, two numbers from 1 on, such as 8271:15".to_owned()),
+    }
 }
 
 impl Publish {
@@ -85,6 +139,9 @@ struct Publisher {
     client: Client,
     topic: String,
     ack: Ack,
+    /// What the next message asks of a journal.
+    expect: Option<u64>,
+    stamp: Option<Stamp>,
     pace: Option<Pace>,
     begin: Instant,
     sent: u64,
@@ -100,6 +157,8 @@ impl Publisher {
             client,
             topic: arguments.topic.clone(),
             ack: arguments.ack,
+            expect: arguments.expect,
+            stamp: arguments.producer,
             pace: arguments.rate,
             begin: Instant::now(),
             sent: 0,
@@ -130,13 +189,20 @@ impl Publisher {
     }
 
     fn send(&mut self, payload: &[u8]) -> Result<(), Error> {
-        match self.ack {
-            Ack::None => self.client.publish(&self.topic, payload),
-            Ack::Routed => {
-                self.client.send_acked(&Message::new(&self.topic, payload), AckLevel::Routed)?;
-                Ok(())
-            }
+        let mut message = Message::new(&self.topic, payload);
+        if let Some(sequence) = self.expect {
+            message = message.expect(sequence);
         }
+        if let Some(stamp) = self.stamp {
+            message = message.once(stamp);
+        }
+        match self.ack {
+            Ack::None => self.client.publish_message(&message)?,
+            acked => self.client.send_acked(&message, acked.level()).map(|_| ())?,
+        }
+        self.expect = self.expect.map(|sequence| sequence.saturating_add(1));
+        self.stamp = self.stamp.map(|stamp| Stamp { number: stamp.number.saturating_add(1), ..stamp });
+        Ok(())
     }
 
     /// Waits until the next message is due; what was sent goes out meanwhile.
@@ -178,7 +244,7 @@ impl Publisher {
     fn unsettled(&self) -> u64 {
         match self.ack {
             Ack::None => 0,
-            Ack::Routed => self.sent.saturating_sub(self.tally.settled()),
+            _ => self.sent.saturating_sub(self.tally.settled()),
         }
     }
 
@@ -190,12 +256,12 @@ impl Publisher {
         self.listen(Duration::ZERO)?;
         self.clear_progress();
         if let Some(refusal) = &self.tally.refusal {
-            return Err(Failure::Run(format!("{} of {} messages refused: {refusal}", self.tally.refused, self.sent)));
+            let (refused, sent, refusal) = (self.tally.refused, self.sent, with_advice(refusal));
+            return Err(Failure::Run(format!("{refused} of {sent} messages refused: {refusal}")));
         }
-        let (ack, acked) = (self.ack, self.tally.acked);
         self.client.close()?;
-        if ack == Ack::Routed {
-            tell(&format!("{acked} {} routed", if acked == 1 { "message" } else { "messages" }));
+        if self.ack != Ack::None {
+            tell(&self.tally.summary(self.ack));
         }
         Ok(())
     }
@@ -209,7 +275,7 @@ impl Publisher {
         let known = match self.ack {
             _ if self.sent == 0 => "nothing was published".to_owned(),
             Ack::None => format!("{} messages were handed over, the last of which may not have arrived", self.sent),
-            Ack::Routed => format!("{} of {} messages were acknowledged", self.tally.acked, self.sent),
+            _ => format!("{} of {} messages were acknowledged", self.tally.acked, self.sent),
         };
         Failure::Run(format!("{error}; {known}"))
     }
@@ -233,6 +299,10 @@ impl Publisher {
 #[derive(Debug, Default)]
 struct Tally {
     acked: u64,
+    /// Of these, what the journal had accepted before.
+    duplicates: u64,
+    /// The highest sequence that a journal gave.
+    sequence: Option<u64>,
     refused: u64,
     /// The first refusal: the others are most likely the same.
     refusal: Option<Refusal>,
@@ -242,7 +312,9 @@ struct Tally {
 impl Tally {
     fn hear(&mut self, event: Event<'_>) {
         match event {
-            Event::Acked { count, .. } => self.acked += u64::from(count),
+            Event::Acked { count, first_sequence, is_duplicate, .. } => {
+                self.acknowledge(count.into(), first_sequence, is_duplicate);
+            }
             Event::Refused { subject: Subject::Publish(_) | Subject::UnackedPublish, refusal } => {
                 self.refused += 1;
                 self.refusal.get_or_insert(refusal);
@@ -250,6 +322,28 @@ impl Tally {
             Event::Disconnected { error, .. } => self.lost = Some(error),
             _ => {}
         }
+    }
+
+    fn acknowledge(&mut self, count: u64, first_sequence: Option<u64>, is_duplicate: bool) {
+        self.acked += count;
+        self.duplicates += if is_duplicate { count } else { 0 };
+        self.sequence = self.sequence.max(first_sequence.map(|first| first.saturating_add(count.saturating_sub(1))));
+    }
+
+    fn summary(&self, ack: Ack) -> String {
+        let messages = if self.acked == 1 { "message" } else { "messages" };
+        let mut summary = format!("{} {messages} {}", self.acked, ack.word());
+        match self.sequence {
+            Some(sequence) if self.acked == 1 => summary += &format!(", sequence {sequence}"),
+            Some(sequence) => summary += &format!(", the last with sequence {sequence}"),
+            None => {}
+        }
+        match self.duplicates {
+            0 => {}
+            1 if self.acked == 1 => summary += "; it had been accepted before",
+            duplicates => summary += &format!("; {duplicates} had been accepted before"),
+        }
+        summary
     }
 
     const fn settled(&self) -> u64 {
@@ -264,7 +358,7 @@ mod tests {
 
     #[test]
     fn the_tally_counts_ranges_and_keeps_the_first_refusal() {
-        let refusal = |code| Refusal { code, retry: Retry::Never, text: String::new() };
+        let refusal = |code| Refusal { code, retry: Retry::Never, text: String::new(), actual: None };
         let mut tally = Tally::default();
         for code in [101, 103] {
             tally.hear(Event::Refused { subject: Subject::UnackedPublish, refusal: refusal(code) });
@@ -273,5 +367,26 @@ mod tests {
         assert_eq!(tally.refusal, Some(refusal(101)));
         tally.hear(Event::Disconnected { error: Error::Disconnected, publishes_unsent: 0, reconnect_in: None });
         assert!(tally.lost.is_some());
+    }
+
+    #[test]
+    fn what_the_journal_said_is_summed_up() {
+        let mut tally = Tally::default();
+        tally.acknowledge(1, Some(5), true);
+        assert_eq!(tally.summary(Ack::Durable), "1 message durable, sequence 5; it had been accepted before");
+        tally.acknowledge(3, Some(6), false);
+        let summed = "4 messages journaled, the last with sequence 8; 1 had been accepted before";
+        assert_eq!(tally.summary(Ack::Journaled), summed);
+        let mut live = Tally::default();
+        live.acknowledge(2, None, false);
+        assert_eq!(live.summary(Ack::Routed), "2 messages routed");
+    }
+
+    #[test]
+    fn a_producer_is_two_numbers_from_one_on() {
+        assert_eq!(parse_stamp("8271:15"), Ok(Stamp { id: 8271, number: 15 }));
+        for wrong in ["8271", "0:1", "1:0", "a:1", "1:-1", "1:1:1"] {
+            assert!(parse_stamp(wrong).is_err(), "{wrong}");
+        }
     }
 }

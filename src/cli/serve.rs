@@ -14,6 +14,10 @@ Examples:
   fanwire serve --listen 127.0.0.1:0              any free port; the banner says which
   fanwire serve --listen 0.0.0.0:7311 --open      everyone who reaches this machine may connect
   fanwire serve --config fanwire.toml             everything else: fanwire config default
+  fanwire serve --data /srv/fanwire --journal 'events=match/#,orders/+/log'
+                                                  keeps their messages in /srv/fanwire/events
+  fanwire serve --journal 'chat=chat/#;store=memory;max_bytes=64MiB'
+                                                  keeps the newest 64 MiB while it runs
 
 SIGTERM or Ctrl-C drains: clients are told to come back elsewhere or later, and the broker ends when they have left
 or the drain's deadline has passed. A second one ends it at once.
@@ -39,11 +43,24 @@ pub(super) struct Serve {
     /// Let anyone who reaches the address connect, without a token
     #[arg(long)]
     open: bool,
+    /// Directory of the journals on disk
+    ///
+    /// Each has a directory of its own in it. It is made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Keep the messages of the topics of these filters; can be given several times
+    ///
+    /// NAME is the journal's, 1 to 32 of a-z, 0-9, _ and -. A journal of the same name in the configuration file is
+    /// replaced. Behind a semicolon go the keys of a [[journal]] in the file, values without quotes: store=memory,
+    /// max_bytes=10GiB, max_age=72h, segment_bytes=64MiB, compact=true, sync=release, topics_max=1000.
+    #[arg(long = "journal", value_name = "NAME=FILTER,...[;KEY=VALUE...]")]
+    journals: Vec<String>,
 }
 
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let flags = Flags { listen: self.listen, reactors: self.reactors, open: self.open };
+        let Serve { listen, reactors, open, data, journals, .. } = self;
+        let flags = Flags { listen, reactors, open, data, journals };
         let config = Config::load(self.config.as_deref(), &flags).map_err(|error| refusal(&error))?;
         let _log = logging::start(&config.log).map_err(|error| Failure::Run(error.to_string()))?;
         server::run(&config, |bound| announce(&Facts::new(&config, bound)))

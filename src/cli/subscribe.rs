@@ -10,10 +10,10 @@
 use super::connection::{Server, ceilings, parse_filter, parse_group};
 use super::interrupt::Interrupt;
 use super::notice::{ended, notice};
-use super::output::{Format, Output, Shown};
-use super::{Failure, tell};
+use super::output::{Format, Output, Place, Shown};
+use super::{Failure, start, tell};
 use clap::ValueEnum;
-use fanwire_client::{Client, Delivery, Event, Policy, SubscribeOptions, SubscriptionId};
+use fanwire_client::{Client, Delivery, Event, Policy, Start, SubscribeOptions, SubscriptionId};
 use fanwire_wire::{TopicFilter, TopicName};
 use std::io::{StdoutLock, Write};
 use std::time::Duration;
@@ -26,8 +26,16 @@ Examples:
   fanwire sub 'world/#' --max-rate 10        at most 10 newest values a second and topic
   fanwire sub jobs/new --group workers       each message goes to one member of the group
 
-A message that several of the filters match is shown once.
-Ctrl-C ends the verb with status 0, and so does a reader that closes the pipe.";
+What a journal holds, then what comes (the broker has journals: fanwire serve --journal 'NAME=FILTER'):
+  fanwire sub match/7 --from first                              from the oldest record on
+  fanwire sub 'orders/#' --from last                            the newest record of each topic, then live
+  fanwire sub orders/eu --from last:100 --until caught-up       the newest 100 records, and done
+  fanwire sub 'match/#' --from time:2026-01-31T12:00:00Z --format json
+  fanwire sub orders/eu --from resume:1767225600000000:1041     behind the epoch and seq received last
+
+A message that several of the filters match is shown once; with --from, once for each of them.
+Ctrl-C ends the verb with status 0, and so does a reader that closes the pipe. With --until caught-up the status is 0
+when every filter's history was shown to its end, and 1 when one could not be.";
 
 /// How long to wait for messages before looking whether somebody pressed Ctrl-C.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -45,7 +53,19 @@ pub(super) struct Subscribe {
     /// End after this many messages
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// What the broker does when this reader is too slow [default: disconnect; conflate with --max-rate]
+    /// Where to start, for filters that lie inside one journal
+    ///
+    /// first: the oldest record. last: the newest record of each topic. last:N: the newest N records. seq:N: this
+    /// sequence of one topic. pos:N: this position of the journal. time:T: the first record that is not older than T
+    /// (RFC 3339, UTC). resume:EPOCH:N: behind the seq (one topic) or position (a wildcard) received last, with its
+    /// epoch; --format json shows all three. Standard error tells RESUMED or RESET, when the place is gone.
+    #[arg(long, value_name = "START", value_parser = start::parse, default_value = "live")]
+    from: Start,
+    /// End when this is reached; needs --from
+    #[arg(long, value_enum, value_name = "END")]
+    until: Option<Until>,
+    /// What the broker does when this reader is too slow [default: disconnect; conflate with --max-rate; catch-up
+    /// with --from]
     #[arg(long, value_enum, value_name = "POLICY")]
     overflow: Option<Overflow>,
     /// At most this many messages a second and topic, the newest ones; needs the policy conflate
@@ -63,7 +83,14 @@ pub(super) struct Subscribe {
     server: Server,
 }
 
-/// The overflow policies of live topics.
+/// Where a subscription may end by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Until {
+    /// The history of every filter is shown
+    CaughtUp,
+}
+
+/// The overflow policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Overflow {
     /// Close the connection, and come back: no silent loss
@@ -74,6 +101,8 @@ enum Overflow {
     DropNewest,
     /// Keep only the newest message of each topic
     Conflate,
+    /// Go on from the journal, at the pace of this reader: nothing is missing
+    CatchUp,
 }
 
 impl Overflow {
@@ -83,6 +112,7 @@ impl Overflow {
             Overflow::DropOldest => Policy::DropOldest,
             Overflow::DropNewest => Policy::DropNewest,
             Overflow::Conflate => Policy::Conflate,
+            Overflow::CatchUp => Policy::CatchUp,
         }
     }
 }
@@ -92,7 +122,7 @@ impl Subscribe {
         let options = self.options()?;
         let interrupt = Interrupt::listen()?;
         let mut client = self.server.connect_lasting()?;
-        let mut listener = Listener::new(Output::standard(self.format), &options, self.count);
+        let mut listener = Listener::new(Output::standard(self.format), &options, self.count, self.until);
         for filter in self.filters {
             let subscription = client.send_subscribe(&filter, options.clone())?;
             listener.filters.push((subscription, filter));
@@ -105,7 +135,8 @@ impl Subscribe {
     fn options(&self) -> Result<SubscribeOptions, Failure> {
         let usage = |message: &str| Err(Failure::Usage(message.to_owned()));
         let overflow = match (self.overflow, self.max_rate) {
-            (None, None) => Overflow::Disconnect,
+            (None, None) if self.from == Start::Live => Overflow::Disconnect,
+            (None, None) => Overflow::CatchUp,
             (None, Some(_)) => Overflow::Conflate,
             (Some(chosen), None) | (Some(chosen @ Overflow::Conflate), Some(_)) => chosen,
             (Some(_), Some(_)) => return usage("--max-rate needs --overflow conflate: it shows newest values only"),
@@ -113,12 +144,19 @@ impl Subscribe {
         if overflow == Overflow::Conflate && self.group.is_some() {
             return usage("a group can't conflate: its messages are work to be done once, not states to be replaced");
         }
+        if self.group.is_some() && (self.from != Start::Live || overflow == Overflow::CatchUp) {
+            return usage("a group is live only: leave out --group to read the journal, or --from to share what comes");
+        }
+        if self.until.is_some() && self.from == Start::Live {
+            return usage("--until caught-up needs a history that ends: say where it begins, such as --from first");
+        }
         Ok(SubscribeOptions {
             policy: overflow.policy(),
             no_echo: self.no_echo,
             max_rate_hz: self.max_rate.unwrap_or(0),
             group: self.group.clone(),
             responder: false,
+            start: self.from,
         })
     }
 }
@@ -144,8 +182,13 @@ struct Listener<W: Write> {
     filters: Vec<(SubscriptionId, String)>,
     /// Subscriptions that have stood once: their return after a reconnect is not told again.
     standing: Vec<SubscriptionId>,
-    /// Whether each subscription's messages are its own: a group's never merge with others.
-    grouped: bool,
+    /// Whether each subscription's messages are shown for it alone: a group's never merge with others, and each
+    /// filter has a history of its own.
+    apart: bool,
+    /// Whether to end when every subscription's history is shown.
+    until: Option<Until>,
+    /// Subscriptions whose history is shown.
+    caught_up: Vec<SubscriptionId>,
     /// Whether a maximum rate was asked for, so that replaced messages are no news.
     rated: bool,
     /// Messages still to be shown; `None`: no end.
@@ -154,12 +197,19 @@ struct Listener<W: Write> {
 }
 
 impl Listener<StdoutLock<'static>> {
-    fn new(output: Output<StdoutLock<'static>>, options: &SubscribeOptions, count: Option<u64>) -> Self {
+    fn new(
+        output: Output<StdoutLock<'static>>,
+        options: &SubscribeOptions,
+        count: Option<u64>,
+        until: Option<Until>,
+    ) -> Self {
         Listener {
             output,
             filters: Vec::new(),
             standing: Vec::new(),
-            grouped: options.group.is_some(),
+            apart: options.group.is_some() || options.start != Start::Live,
+            until,
+            caught_up: Vec::new(),
             rated: options.max_rate_hz > 0,
             left: count,
             failure: None,
@@ -169,23 +219,41 @@ impl Listener<StdoutLock<'static>> {
 
 impl<W: Write> Listener<W> {
     fn is_done(&self) -> bool {
-        self.left == Some(0)
+        let is_at_end = || self.filters.iter().all(|(id, _)| self.caught_up.contains(id));
+        self.left == Some(0) || (self.until == Some(Until::CaughtUp) && is_at_end())
     }
 
     fn hear(&mut self, event: &Event<'_>) {
         match event {
             Event::Message(delivery) => self.show(delivery),
-            Event::Subscribed { subscription, .. } => self.stand(*subscription),
+            Event::Subscribed { subscription, .. } => {
+                self.stand(*subscription);
+                self.tell(event);
+            }
+            Event::CaughtUp { subscription, .. } => {
+                self.caught_up.push(*subscription);
+                if self.until.is_none() {
+                    self.tell(event);
+                }
+            }
             Event::Gap { dropped: 0, .. } if self.rated => {}
             other => self.tell(other),
         }
     }
 
     fn show(&mut self, delivery: &Delivery<'_>) {
-        if self.is_done() || self.failure.is_some() || !self.shows(delivery) {
+        let is_past_end = self.until.is_some() && self.caught_up.contains(&delivery.subscription);
+        if self.is_done() || is_past_end || self.failure.is_some() || !self.shows(delivery) {
             return;
         }
-        let shown = Shown { topic: &delivery.topic, headers: delivery.headers(), payload: &delivery.payload };
+        let place = delivery.sequence.map(|sequence| Place {
+            epoch: delivery.epoch,
+            sequence,
+            position: delivery.position,
+            time_us: delivery.time_us,
+            is_history: delivery.is_history,
+        });
+        let shown = Shown { topic: &delivery.topic, headers: delivery.headers(), payload: &delivery.payload, place };
         if let Err(error) = self.output.show(shown) {
             self.failure = Some(error.into());
         }
@@ -195,7 +263,7 @@ impl<W: Write> Listener<W> {
     /// Whether this is the delivery to show of those that one message may bring: the one of the first filter.
     fn shows(&self, delivery: &Delivery<'_>) -> bool {
         let earlier = self.filters.iter().take_while(|(subscription, _)| *subscription != delivery.subscription);
-        self.grouped || !earlier.into_iter().any(|(_, filter)| matches(filter, &delivery.topic))
+        self.apart || !earlier.into_iter().any(|(_, filter)| matches(filter, &delivery.topic))
     }
 
     fn stand(&mut self, subscription: SubscriptionId) {
@@ -214,7 +282,9 @@ impl<W: Write> Listener<W> {
         }
         if let Some(subscription) = ended(event) {
             self.filters.retain(|(id, _)| *id != subscription);
-            if self.filters.is_empty() {
+            if self.until.is_some() {
+                self.failure = Some(Failure::Run("a history could not be shown to its end".to_owned()));
+            } else if self.filters.is_empty() {
                 self.failure = Some(Failure::Run("no subscription is left".to_owned()));
             }
         }
@@ -254,6 +324,18 @@ mod tests {
         assert_eq!(explicit, rated);
         assert!(matches!(options(&["--max-rate", "20", "--overflow", "drop-newest"]), Err(Failure::Usage(_))));
         assert!(matches!(options(&["--max-rate", "20", "--group", "g"]), Err(Failure::Usage(_))));
+    }
+
+    #[test]
+    fn a_start_in_the_past_means_catching_up() {
+        let first = options(&["--from", "first", "--until", "caught-up"]).unwrap();
+        assert_eq!((first.start, first.policy), (Start::First, Policy::CatchUp));
+        let chosen = options(&["--from", "last", "--overflow", "drop-newest"]).unwrap();
+        assert_eq!((chosen.start, chosen.policy), (Start::LastValue, Policy::DropNewest));
+        assert_eq!(options(&["--overflow", "catch-up"]).unwrap().start, Start::Live);
+        for wrong in [&["--until", "caught-up"][..], &["--from", "first", "--group", "g"]] {
+            assert!(matches!(options(wrong), Err(Failure::Usage(_))), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::event::{Answer, CallHandle, Event, OwnedMessage, PublishId, Publisher, RequestId, Subject, SubscriptionId};
 use crate::options::{Message, Options, SubscribeOptions};
 use crate::session::Welcome;
-use fanwire_wire::frame::AckLevel;
+use fanwire_wire::frame::{AckLevel, Outcome, Start};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -43,6 +43,8 @@ pub struct Acked {
     pub level: AckLevel,
     /// The sequence it got, when its topic is journaled.
     pub sequence: Option<u64>,
+    /// Whether the journal had accepted it before: nothing was written now, and the sequence is that of then.
+    pub is_duplicate: bool,
 }
 
 /// Opening, hearing, closing.
@@ -152,12 +154,17 @@ impl Client {
 /// Subscribing.
 impl Client {
     /// Subscribes and waits until the subscription stands: what is published from then on reaches it. Survives
-    /// reconnects, also while it waits.
+    /// reconnects, also while it waits. Where history follows, [`Event::Subscribed`] tells how it begins, before its
+    /// first record.
     pub fn subscribe(&mut self, filter: &str, options: SubscribeOptions) -> Result<SubscriptionId, Error> {
         let timeout = self.driver.options().answer_timeout;
         let wanted = self.driver.session.subscribe(filter, options)?;
         let answer = self.wait_for("SUBSCRIBED", Some(timeout), |event| match event {
-            Event::Subscribed { subscription, .. } if subscription == wanted => Heard::Mine(Ok(wanted)),
+            Event::Subscribed { subscription, outcome: Outcome::Live, .. } if subscription == wanted => {
+                Heard::Mine(Ok(wanted))
+            }
+            // Whether it is resumed or reset is the caller's to know, before the first record.
+            Event::Subscribed { subscription, .. } if subscription == wanted => Heard::Shared(Ok(wanted), event),
             Event::Refused { subject: Subject::Subscription(subscription), refusal } if subscription == wanted => {
                 Heard::Mine(Err(Error::Refused(refusal)))
             }
@@ -173,6 +180,15 @@ impl Client {
     /// Subscribes without waiting: [`Event::Subscribed`] or [`Event::Refused`] follows.
     pub fn send_subscribe(&mut self, filter: &str, options: SubscribeOptions) -> Result<SubscriptionId, Error> {
         self.driver.session.subscribe(filter, options)
+    }
+
+    /// The place behind which a subscription would go on: the last record it was told, as [`Start::Resume`]. Worth
+    /// keeping over restarts. `None` outside of journals, and before the first record.
+    ///
+    /// For a wildcard, records that reached it by the topic id of an exact subscription of this client are not
+    /// counted: to resume in another client brings them again.
+    pub fn place(&self, subscription: SubscriptionId) -> Option<Start> {
+        self.driver.session.place(subscription)
     }
 
     /// Ends a subscription: none of its messages is told any more. [`Event::Unsubscribed`] confirms it,
@@ -237,12 +253,14 @@ impl Client {
     ) -> Result<Acked, Error> {
         let sent = self.send_acked(message, level)?;
         self.wait_for("the ack of a publish", Some(timeout), |event| match event {
-            Event::Acked { first, count, level, first_sequence } if is_within(sent, first, count.into()) => {
-                let sequence = first_sequence.map(|sequence| sequence + (sent.0 - first.0));
-                share(Ok(Acked { level, sequence }), count.into(), event)
+            Event::Acked { first, count, level, first_sequence, is_duplicate }
+                if is_within(sent, first, count.into()) =>
+            {
+                let sequence = first_sequence.map(|sequence| sequence.saturating_add(sent.0 - first.0));
+                share(Ok(Acked { level, sequence, is_duplicate }), count.into(), event)
             }
             Event::Refused { subject: Subject::Publish(publish), refusal } if publish == sent => {
-                Heard::Mine(Err(Error::Refused(refusal)))
+                Heard::Mine(Err(Error::from_refused_publish(refusal)))
             }
             Event::PublishesUnknown { first, count } if is_within(sent, first, count) => {
                 share(Err(Error::Unknown), count, event)
@@ -252,6 +270,28 @@ impl Client {
             }
             other => Heard::Other(other),
         })?
+    }
+
+    /// Publishes a message that the journal takes once ([`Message::once`]) and waits for the ack, over as many
+    /// connections as it takes: what ended as unknown is sent again. [`Acked::is_duplicate`] says whether an earlier
+    /// attempt was the one that counted. [`Error::Timeout`] leaves the outcome unknown; calling it again with the same
+    /// message does no harm.
+    ///
+    /// # Panics
+    /// When the message has no stamp: to send it again could journal it twice.
+    pub fn publish_once(&mut self, message: &Message<'_>, level: AckLevel, timeout: Duration) -> Result<Acked, Error> {
+        assert!(message.asked.producer.is_some(), "what is sent again has a stamp of its producer");
+        let begin = Instant::now();
+        loop {
+            let left = timeout.saturating_sub(begin.elapsed());
+            let outcome = self.publish_message_acked(message, level, left);
+            match outcome {
+                Err(Error::Unknown | Error::Disconnected) if !left.is_zero() => {
+                    self.wait_for_connection(timeout.saturating_sub(begin.elapsed()))?;
+                }
+                settled => return settled,
+            }
+        }
     }
 
     /// Publishes and does not wait: [`Event::Acked`], [`Event::Refused`] or, when the connection ends first,
@@ -370,6 +410,16 @@ impl Client {
                 return Err(Error::Timeout { what, after: begin.elapsed() });
             }
         }
+    }
+
+    fn wait_for_connection(&mut self, timeout: Duration) -> Result<(), Error> {
+        if self.is_connected() {
+            return Ok(());
+        }
+        self.wait_for("a new connection", Some(timeout), |event| match event {
+            Event::Reconnected { .. } => Heard::Shared((), event),
+            other => Heard::Other(other),
+        })
     }
 
     /// Writes until half of the buffer is free, if it being full was the trouble.

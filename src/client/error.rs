@@ -18,6 +18,8 @@ pub struct Refusal {
     pub retry: Retry,
     /// For people; may be empty.
     pub text: String,
+    /// With [`Code::Conflict`]: the topic's last sequence.
+    pub actual: Option<u64>,
 }
 
 impl Refusal {
@@ -29,7 +31,7 @@ impl Refusal {
     /// A refusal of which only the code was told.
     pub(crate) fn from_number(number: u16) -> Refusal {
         let retry = Code::from_number(number).map_or(Retry::Never, Code::retry);
-        Refusal { code: number, retry, text: String::new() }
+        Refusal { code: number, retry, text: String::new(), actual: None }
     }
 }
 
@@ -43,6 +45,9 @@ impl fmt::Display for Refusal {
             _ if !self.text.is_empty() => write!(formatter, ": {}", self.text.escape_debug())?,
             Some(code) => write!(formatter, ": {}", code.meaning())?,
             None => {}
+        }
+        if let Some(actual) = self.actual {
+            write!(formatter, " The topic is at sequence {actual}.")?;
         }
         match self.retry {
             Retry::Never => write!(formatter, " (trying the same again cannot succeed)"),
@@ -79,6 +84,12 @@ pub enum Error {
     },
     /// The broker refused one command; the connection goes on.
     Refused(Refusal),
+    /// A publish expected another last sequence of its topic; it was not accepted. Read on to the actual one, decide
+    /// anew, and publish again.
+    Conflict {
+        /// The topic's last sequence; 0 when it has no record.
+        actual: u64,
+    },
     /// The broker ended the connection and said why.
     Closed(Refusal),
     /// The connection broke: the network's or the broker's end, without a word.
@@ -139,6 +150,7 @@ impl Error {
             | Error::Version { .. }
             | Error::Invalid { .. }
             | Error::Limit { .. }
+            | Error::Conflict { .. }
             | Error::Violation(_) => Retry::Never,
             _ => Retry::Now,
         }
@@ -148,12 +160,21 @@ impl Error {
     pub const fn code(&self) -> Option<Code> {
         match self {
             Error::Handshake(refusal) | Error::Refused(refusal) | Error::Closed(refusal) => refusal.known(),
+            Error::Conflict { .. } => Some(Code::Conflict),
             Error::NoResponders => Some(Code::NoResponders),
             Error::DeadlineExceeded => Some(Code::DeadlineExceeded),
             Error::ResponderGone => Some(Code::ResponderGone),
             Error::Version { .. } => Some(Code::UnsupportedVersion),
             Error::Violation(violation) => Some(violation.0),
             _ => None,
+        }
+    }
+
+    /// How a publish ended that was refused.
+    pub(crate) fn from_refused_publish(refusal: Refusal) -> Error {
+        match (refusal.known(), refusal.actual) {
+            (Some(Code::Conflict), Some(actual)) => Error::Conflict { actual },
+            _ => Error::Refused(refusal),
         }
     }
 
@@ -195,6 +216,11 @@ impl fmt::Display for Error {
                 fanwire_wire::VERSION_MAX
             ),
             Error::Refused(refusal) => write!(formatter, "the broker refused: {refusal}"),
+            Error::Conflict { actual } => write!(
+                formatter,
+                "the topic is at sequence {actual}, not at the expected one: somebody else was faster; read on to \
+                 {actual}, decide anew and publish again"
+            ),
             Error::Closed(refusal) => write!(formatter, "the broker closed the connection: {refusal}"),
             Error::Lost(error) => write!(formatter, "the connection was lost: {error}"),
             Error::Disconnected => {
@@ -254,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_refusal_with_an_unknown_code_still_says_what_to_do() {
-        let refusal = Refusal { code: 999, retry: Retry::After(50), text: "later\x1b".into() };
+        let refusal = Refusal { code: 999, retry: Retry::After(50), text: "later\x1b".into(), actual: None };
         assert_eq!(refusal.to_string(), "code 999: later\\u{1b} (worth trying again after 50 ms)");
         assert_eq!(Error::Closed(refusal).retry(), Retry::After(50));
     }

@@ -63,6 +63,10 @@ pub struct Delivery<'a> {
     pub position: Option<u64>,
     /// When it was journaled, in microseconds since 1970-01-01 UTC; told with history only.
     pub time_us: Option<u64>,
+    /// The journal's epoch, when the subscription's filter lies inside one journal.
+    pub epoch: Option<u64>,
+    /// Whether it comes from the journal, before [`Event::CaughtUp`], and not live.
+    pub is_history: bool,
 }
 
 impl Delivery<'_> {
@@ -81,6 +85,8 @@ impl Delivery<'_> {
             sequence: self.sequence,
             position: self.position,
             time_us: self.time_us,
+            epoch: self.epoch,
+            is_history: self.is_history,
         }
     }
 }
@@ -198,8 +204,10 @@ pub enum Event<'a> {
         count: u32,
         /// What they have survived.
         level: AckLevel,
-        /// The sequence that the first got in its topic's journal.
+        /// The sequence that the first got in its topic's journal; the others follow.
         first_sequence: Option<u64>,
+        /// Whether the journal had accepted all of them before; the sequences are those of then.
+        is_duplicate: bool,
     },
     /// The broker refused one thing; the connection goes on.
     Refused {
@@ -208,14 +216,17 @@ pub enum Event<'a> {
         /// Why.
         refusal: Refusal,
     },
-    /// A subscription stands: what is published from now on reaches it. Told for `Client::send_subscribe`, and for
-    /// every subscription again after a reconnect.
+    /// A subscription stands: what is published from now on reaches it. Told for `Client::send_subscribe`, for
+    /// `Client::subscribe` where history follows, and for every subscription again after a reconnect.
+    ///
+    /// [`Outcome::Resumed`]: nothing is missing. A reset ([`Outcome::is_reset`]): the place is gone, for the reason
+    /// that the outcome names, and the oldest record comes first; what was kept of the past is to be thrown away.
     Subscribed {
         /// The subscription.
         subscription: SubscriptionId,
         /// How it begins.
         outcome: Outcome,
-        /// The journal's epoch; 0 for live topics.
+        /// The epoch of the journal that the filter lies in; 0 where it lies in none.
         epoch: u64,
     },
     /// A subscription is over; nothing of it follows.
@@ -275,7 +286,8 @@ pub enum Event<'a> {
     /// There is a connection again. Registrations are renewed and subscriptions asked for again; each reports
     /// itself with [`Event::Subscribed`] when it stands.
     Reconnected {
-        /// Whether messages may have been missed: there are subscriptions, and none of them resumes.
+        /// Whether messages may have been missed: some subscription was live and does not resume. Whether those that
+        /// do resume miss something is told by their [`Event::Subscribed`].
         may_have_missed: bool,
         /// Names the new connection in the broker's logs.
         connection_id: u64,
@@ -307,8 +319,8 @@ impl Event<'_> {
             Event::Response { request, outcome } =>
                 Event::Response { request, outcome: outcome.map(Answer::into_owned) },
             Event::Gap { subscription, dropped, conflated } => Event::Gap { subscription, dropped, conflated },
-            Event::Acked { first, count, level, first_sequence } =>
-                Event::Acked { first, count, level, first_sequence },
+            Event::Acked { first, count, level, first_sequence, is_duplicate } =>
+                Event::Acked { first, count, level, first_sequence, is_duplicate },
             Event::Refused { subject, refusal } => Event::Refused { subject, refusal },
             Event::Subscribed { subscription, outcome, epoch } => Event::Subscribed { subscription, outcome, epoch },
             Event::Unsubscribed { subscription, refusal } => Event::Unsubscribed { subscription, refusal },

@@ -1,7 +1,7 @@
 //! The Rust client of Fanwire, a real-time message broker.
 //!
 //! ```no_run
-//! use fanwire_client::{AckLevel, Client, Event, SubscribeOptions};
+//! use fanwire_client::{AckLevel, Client, Error, Event, Message, SubscribeOptions};
 //! use std::time::Duration;
 //!
 //! # fn main() -> Result<(), fanwire_client::Error> {
@@ -17,6 +17,15 @@
 //!
 //! let now = client.request("time/now", b"", Duration::from_secs(2))?;
 //! println!("{}", String::from_utf8_lossy(&now.payload));
+//!
+//! // A journaled topic: what it holds, then what comes; and a publish that nobody can overtake.
+//! let document = client.subscribe("doc/7", SubscribeOptions::first())?;
+//! let edit = Message::new("doc/7", b"insert").expect(4);
+//! match client.publish_message_acked(&edit, AckLevel::Journaled, Duration::from_secs(2)) {
+//!     Ok(acked) => println!("record {:?}", acked.sequence),
+//!     Err(Error::Conflict { actual }) => println!("somebody was faster: read on to {actual}"),
+//!     Err(error) => return Err(error),
+//! }
 //!
 //! // A game loop polls: no thread, no waiting, no allocation per message.
 //! client.poll(|event| match event {
@@ -36,7 +45,7 @@
 //!  Driver    one turn of socket work, reconnect  driver.rs, link.rs, backoff.rs
 //!    |
 //!  Session   sans-IO: bytes in, events out;      session.rs, subscriptions.rs, recent.rs,
-//!            commands in, bytes out              publishes.rs, requests.rs, outgoing.rs
+//!            commands in, bytes out              progress.rs, publishes.rs, requests.rs, outgoing.rs
 //! ```
 //!
 //! # What is promised
@@ -46,7 +55,10 @@
 //! - A publish that asked for an ack ends exactly once: acked, refused, or, when the connection ended first,
 //!   *unknown* or *unsent*. It is never sent again behind your back.
 //! - A lost connection is made anew, subscriptions and registrations with it, and [`Event::Reconnected`] says
-//!   whether messages may have been missed.
+//!   whether messages may have been missed. What reads a journal goes on behind the last record it was told, and
+//!   [`Event::Subscribed`] says whether that came true: resumed, or reset to the oldest record.
+//! - A subscription that starts in the past hears history first and nothing else, then [`Event::CaughtUp`], then what
+//!   is live: no gap, no duplicate, no reordering.
 //! - Everything is bounded: the outgoing buffer, and what blocking calls set aside.
 //!
 //! # Hearing and calling
@@ -64,6 +76,8 @@ mod event;
 mod link;
 mod options;
 mod outgoing;
+mod producer;
+mod progress;
 mod publishes;
 mod recent;
 mod requests;
@@ -76,8 +90,9 @@ pub use error::{Error, Refusal};
 pub use event::{
     Answer, Call, CallHandle, Delivery, Event, OwnedMessage, PublishId, Publisher, RequestId, Subject, SubscriptionId,
 };
-pub use fanwire_wire::frame::{AckLevel, Outcome, Policy};
+pub use fanwire_wire::frame::{AckLevel, Outcome, Policy, Start};
 pub use fanwire_wire::{Code, Headers, Limits, Retry, Violation};
 pub use options::{Message, Options, SubscribeOptions};
+pub use producer::{Producer, Stamp};
 pub use session::Welcome;
 pub use url::ServerUrl;

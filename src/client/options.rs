@@ -1,9 +1,10 @@
 //! What a caller may choose: about the client, about a subscription, about a message.
 
 use crate::event::Publisher;
+use crate::producer::Stamp;
 use crate::url::ServerUrl;
-use fanwire_wire::frame::Policy;
-use std::time::Duration;
+use fanwire_wire::frame::{Policy, PublishExtensions, Start};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How the client connects and what it may take. Name what differs and leave the rest:
 /// `Options { keep_alive: None, ..Options::to("fanwire://127.0.0.1:7311")? }`.
@@ -89,11 +90,23 @@ pub struct SubscribeOptions {
     pub group: Option<String>,
     /// Whether to answer requests instead of getting publications. Needs a group.
     pub responder: bool,
+    /// Where to start. Everything but [`Start::Live`] needs a filter that lies inside one journal, and no group.
+    ///
+    /// A subscription that starts in the past, or has [`Policy::CatchUp`], goes on behind the last record it was
+    /// told after a lost connection.
+    pub start: Start,
 }
 
 impl Default for SubscribeOptions {
     fn default() -> Self {
-        SubscribeOptions { policy: Policy::Disconnect, no_echo: false, max_rate_hz: 0, group: None, responder: false }
+        SubscribeOptions {
+            policy: Policy::Disconnect,
+            no_echo: false,
+            max_rate_hz: 0,
+            group: None,
+            responder: false,
+            start: Start::Live,
+        }
     }
 }
 
@@ -106,6 +119,51 @@ impl SubscribeOptions {
     /// A member of a group that shares the filter's messages.
     pub fn member(group: impl Into<String>) -> Self {
         SubscribeOptions { group: Some(group.into()), ..SubscribeOptions::default() }
+    }
+}
+
+/// Starts of subscriptions to journaled topics: history, [`Event::CaughtUp`](crate::Event::CaughtUp), then live. All
+/// of them have [`Policy::CatchUp`]: who falls behind reads on in the journal and misses nothing.
+impl SubscribeOptions {
+    /// From any start; the others are short for this.
+    pub fn starting(start: Start) -> Self {
+        SubscribeOptions { start, policy: Policy::CatchUp, ..SubscribeOptions::default() }
+    }
+
+    /// From the oldest record there is.
+    pub fn first() -> Self {
+        SubscribeOptions::starting(Start::First)
+    }
+
+    /// From the newest record of each topic.
+    pub fn last_value() -> Self {
+        SubscribeOptions::starting(Start::LastValue)
+    }
+
+    /// From the newest `count` records of all matching topics together.
+    pub fn last(count: u32) -> Self {
+        SubscribeOptions::starting(Start::Last { count })
+    }
+
+    /// From this sequence of the filter's one topic; one beyond its last is the next record.
+    pub fn sequence(sequence: u64) -> Self {
+        SubscribeOptions::starting(Start::Sequence { sequence })
+    }
+
+    /// From this position of the journal, or the first record behind it.
+    pub fn position(position: u64) -> Self {
+        SubscribeOptions::starting(Start::Position { position })
+    }
+
+    /// From the first record that is not older. Times before 1970 are 1970.
+    pub fn time(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        SubscribeOptions::starting(Start::Time { time_us: u64::try_from(since.as_micros()).unwrap_or(u64::MAX) })
+    }
+
+    /// From behind the last record received: a sequence for an exact filter, else a position, with its epoch.
+    pub fn resume(epoch: u64, last: u64) -> Self {
+        SubscribeOptions::starting(Start::Resume { epoch, last })
     }
 }
 
@@ -122,23 +180,44 @@ pub struct Message<'a> {
     pub(crate) target: Target<'a>,
     pub(crate) headers: &'a [u8],
     pub(crate) payload: &'a [u8],
+    pub(crate) asked: PublishExtensions,
 }
+
+/// Nothing is asked of a journal.
+const PLAIN: PublishExtensions = PublishExtensions { expect: None, producer: None };
 
 impl<'a> Message<'a> {
     /// A message to a topic by its name.
     pub const fn new(topic: &'a str, payload: &'a [u8]) -> Self {
-        Message { target: Target::Topic(topic), headers: &[], payload }
+        Message { target: Target::Topic(topic), headers: &[], payload, asked: PLAIN }
     }
 
     /// A message to a registered topic, by its short id.
     pub const fn to(publisher: &Publisher, payload: &'a [u8]) -> Self {
-        Message { target: Target::Publisher(*publisher), headers: &[], payload }
+        Message { target: Target::Publisher(*publisher), headers: &[], payload, asked: PLAIN }
     }
 
     /// Adds a headers block, built with `Headers::push`.
     #[must_use]
     pub const fn headers(mut self, block: &'a [u8]) -> Self {
         self.headers = block;
+        self
+    }
+
+    /// To be accepted only if this is the last sequence of its journaled topic; 0: only as the topic's first record.
+    /// Else the publish ends with [`Error::Conflict`](crate::Error::Conflict), which tells the actual one. A request
+    /// asks nothing of a journal.
+    #[must_use]
+    pub const fn expect(mut self, sequence: u64) -> Self {
+        self.asked.expect = Some(sequence);
+        self
+    }
+
+    /// To be accepted only once by the journal of its topic, however often it is sent: the stamp is of
+    /// [`Producer::stamp`](crate::Producer::stamp).
+    #[must_use]
+    pub const fn once(mut self, stamp: Stamp) -> Self {
+        self.asked.producer = Some(stamp);
         self
     }
 }

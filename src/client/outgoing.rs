@@ -10,9 +10,9 @@
 //!
 //! Invariants: `written <= bytes.len()`; `boundary` is the begin of a frame, or the end of the preface.
 
-use fanwire_wire::Frame;
 use fanwire_wire::frame::split_frame;
 use fanwire_wire::limits::FRAME_BYTES_CEILING;
+use fanwire_wire::{Extensions, Frame};
 use std::fmt;
 
 /// What was taken is dropped from the front when it passes this much and half of everything.
@@ -43,6 +43,10 @@ impl Outgoing {
 
     pub(crate) fn push(&mut self, frame: &Frame<'_>) {
         frame.encode(&mut self.bytes);
+    }
+
+    pub(crate) fn push_with(&mut self, frame: &Frame<'_>, extensions: Extensions<'_>) {
+        frame.encode_with(extensions, &mut self.bytes);
     }
 
     /// What the socket has not taken yet.

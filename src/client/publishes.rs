@@ -6,7 +6,7 @@
 //! Invariant: `window[i]` says whether number `settled_through + 1 + i` is settled; its front is never settled.
 
 use crate::event::{Event, PublishId};
-use fanwire_wire::frame::{Ack, AckLevel};
+use fanwire_wire::frame::Ack;
 use fanwire_wire::{Code, Violation};
 use std::collections::VecDeque;
 
@@ -28,12 +28,12 @@ impl Publishes {
         PublishId(self.base + self.last_number())
     }
 
-    pub(crate) fn acknowledge(&mut self, ack: Ack) -> Result<Event<'static>, Violation> {
+    pub(crate) fn acknowledge(&mut self, ack: Ack, is_duplicate: bool) -> Result<Event<'static>, Violation> {
         self.settle(ack.first, u64::from(ack.count))?;
         // A topic without a journal has no sequence, and a journal's sequences count from 1.
-        let first_sequence =
-            if ack.level == AckLevel::Routed || ack.first_sequence == 0 { None } else { Some(ack.first_sequence) };
-        Ok(Event::Acked { first: PublishId(self.base + ack.first), count: ack.count, level: ack.level, first_sequence })
+        let first_sequence = (ack.first_sequence > 0).then_some(ack.first_sequence);
+        let first = PublishId(self.base + ack.first);
+        Ok(Event::Acked { first, count: ack.count, level: ack.level, first_sequence, is_duplicate })
     }
 
     pub(crate) fn refuse(&mut self, number: u64) -> Result<PublishId, Violation> {
@@ -104,6 +104,7 @@ impl Publishes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fanwire_wire::frame::AckLevel;
 
     fn ack(first: u64, count: u32) -> Ack {
         Ack { first, count, level: AckLevel::Routed, first_sequence: 0 }
@@ -123,14 +124,14 @@ mod tests {
     fn ranges_settle_in_any_order_and_each_number_once() {
         let mut publishes = Publishes::default();
         (1..=10).for_each(|number| assert_eq!(publishes.sent(), PublishId(number)));
-        assert!(publishes.acknowledge(ack(4, 3)).is_ok());
-        assert!(publishes.acknowledge(ack(1, 2)).is_ok());
+        assert!(publishes.acknowledge(ack(4, 3), false).is_ok());
+        assert!(publishes.acknowledge(ack(1, 2), false).is_ok());
         assert_eq!(publishes.refuse(3), Ok(PublishId(3)));
         assert_eq!(publishes.settled_through, 6);
         for wrong in [ack(6, 1), ack(1, 1), ack(10, 2), ack(11, 1), ack(5, 4), ack(7, u32::MAX), ack(u64::MAX - 9, 1)] {
-            assert_eq!(publishes.acknowledge(wrong).unwrap_err(), WRONG_NUMBER, "{wrong:?}");
+            assert_eq!(publishes.acknowledge(wrong, false).unwrap_err(), WRONG_NUMBER, "{wrong:?}");
         }
-        assert!(publishes.acknowledge(ack(7, 4)).is_ok());
+        assert!(publishes.acknowledge(ack(7, 4), false).is_ok());
         assert!(!publishes.in_flight());
         assert_eq!(ended(&mut publishes, 0), []);
     }
@@ -141,20 +142,23 @@ mod tests {
         for _ in 1..=10 {
             publishes.sent();
         }
-        publishes.acknowledge(ack(2, 1)).unwrap();
-        publishes.acknowledge(ack(5, 2)).unwrap();
+        publishes.acknowledge(ack(2, 1), false).unwrap();
+        publishes.acknowledge(ack(5, 2), false).unwrap();
         assert_eq!(
             ended(&mut publishes, 2),
             [("unknown", 1, 1), ("unknown", 3, 2), ("unknown", 7, 2), ("unsent", 9, 2)]
         );
         assert_eq!(publishes.sent(), PublishId(11));
-        assert!(matches!(publishes.acknowledge(ack(1, 1)), Ok(Event::Acked { first: PublishId(11), count: 1, .. })));
+        assert!(matches!(
+            publishes.acknowledge(ack(1, 1), false),
+            Ok(Event::Acked { first: PublishId(11), count: 1, .. })
+        ));
     }
 
     #[test]
     fn the_first_number_of_a_connection_is_one() {
         let mut publishes = Publishes::default();
         publishes.sent();
-        assert!(publishes.acknowledge(ack(0, 1)).is_err());
+        assert!(publishes.acknowledge(ack(0, 1), false).is_err());
     }
 }

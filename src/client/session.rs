@@ -18,15 +18,15 @@ mod hearing;
 mod tests;
 
 use crate::error::{Error, Refusal};
-use crate::event::Event;
+use crate::event::{Event, SubscriptionId};
 use crate::outgoing::Outgoing;
 use crate::publishes::Publishes;
 use crate::requests::Requests;
 use crate::subscriptions::Subscriptions;
-use fanwire_wire::frame::{AckLevel, Hello};
+use fanwire_wire::frame::{AckLevel, Hello, Start};
 use fanwire_wire::limits::{AGENT_BYTES_MAX, CREDENTIALS_BYTES_MAX, DELIVERY_BYTES_EXTRA, HELLO_BYTES_MAX};
 use fanwire_wire::preface::PREFACE_BYTES;
-use fanwire_wire::{ClientPreface, Code, Direction, Frame, Inbox, Limits, ServerPreface, Violation, decode};
+use fanwire_wire::{ClientPreface, Code, Decoded, Direction, Frame, Inbox, Limits, ServerPreface, Violation, decode};
 use std::fmt;
 use std::time::Duration;
 
@@ -245,8 +245,8 @@ impl Session {
     }
 
     fn hear_bytes(&mut self, bytes: &[u8], on_event: &mut dyn FnMut(Event<'_>)) -> Result<(), Error> {
-        let decoded = decode(bytes, Direction::ToClient)?;
-        self.hear(decoded.frame, on_event)
+        let Decoded { frame, extensions } = decode(bytes, Direction::ToClient)?;
+        self.hear(frame, extensions, on_event)
     }
 
     /// Bytes for the broker.
@@ -310,6 +310,11 @@ impl Session {
     /// What the broker said in its latest welcome.
     pub const fn welcome(&self) -> &Welcome {
         &self.welcome
+    }
+
+    /// The place behind which a subscription would go on, as [`Start::Resume`].
+    pub fn place(&self, subscription: SubscriptionId) -> Option<Start> {
+        self.subscriptions.place(subscription)
     }
 
     /// Whether the connection could end without leaving anything open: nothing to send, no publish without its ack, no

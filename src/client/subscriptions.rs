@@ -11,12 +11,16 @@
 //! topic id when an exact filter is among them, else by name. So a topic's entry lists the exact subscriptions and
 //! every wildcard that matches the name, and `by_name` holds the wildcards, and exact ones that got no id.
 //!
+//! A subscription with a history to read is in neither until it has caught up. What it was told of a journal, it
+//! remembers (`progress`), and asks for what is behind that on the next connection.
+//!
 //! Groups and responders are in neither: their frames name the subscription. Only what *stands* (SUBSCRIBED came,
 //! no UNSUBSCRIBE was sent) is told anything. `topics` and `by_name` belong to the connection and end with it.
 
 use crate::error::Error;
 use crate::event::SubscriptionId;
 use crate::options::SubscribeOptions;
+use crate::progress::{Place, Progress};
 use crate::recent::RecentNames;
 use fanwire_wire::frame::{Outcome, Start, Subscribe, Subscribed};
 use fanwire_wire::{Code, Limits, TopicFilter, TopicName, Violation};
@@ -39,6 +43,7 @@ struct Subscription {
     state: State,
     /// 0 when deliveries come by name or name the subscription.
     topic_id: u32,
+    progress: Progress,
 }
 
 impl Subscription {
@@ -70,6 +75,7 @@ pub(crate) struct Subscriptions {
 }
 
 const UNEXPECTED: Violation = Violation(Code::UnexpectedFrame);
+const MATCHES: &str = "what matches is in the table: leaving it takes a subscription out of every list";
 const LEARNED: &str = "a topic id is learned before it is used and forgotten with its last subscription";
 
 impl Subscriptions {
@@ -86,7 +92,8 @@ impl Subscriptions {
         }
         // Never used again while the client lives: an id in the caller's hand names one subscription for ever.
         self.next = self.next.checked_add(1).expect("four billion subscriptions of one client");
-        let subscription = Subscription { filter: filter.into(), options, state: State::Asked, topic_id: 0 };
+        let progress = Progress::new(checked(filter).is_exact());
+        let subscription = Subscription { filter: filter.into(), options, state: State::Asked, topic_id: 0, progress };
         self.table.insert(self.next, subscription);
         Ok(SubscriptionId(self.next))
     }
@@ -100,9 +107,16 @@ impl Subscriptions {
         self.table.iter().map(|(id, subscription)| frame(*id, subscription))
     }
 
-    /// Whether messages can pass this client by while it is away. Responders miss none: requests are not kept.
+    /// Whether messages can pass this client by while it is away. Responders miss none: requests are not kept. Nor
+    /// does whoever goes on from a place in a journal.
     pub(crate) fn can_miss(&self) -> bool {
-        self.table.values().any(|subscription| !subscription.options.responder)
+        let mut missing = self.table.values().filter(|subscription| !subscription.options.responder);
+        missing.any(|subscription| subscription.progress.start(&subscription.options) == Start::Live)
+    }
+
+    /// The place behind which a subscription would go on.
+    pub(crate) fn place(&self, id: SubscriptionId) -> Option<Start> {
+        self.table.get(&id.0)?.progress.place()
     }
 
     /// SUBSCRIBED came. Whether the caller should hear of it.
@@ -122,6 +136,7 @@ impl Subscriptions {
             return Ok(false);
         }
         subscription.state = State::Standing;
+        subscription.progress.begin(told.outcome, told.epoch);
         // Every other outcome begins with history.
         if told.outcome == Outcome::Live {
             self.join(SubscriptionId(told.subscription));
@@ -231,12 +246,53 @@ impl Subscriptions {
 
     /// The topic as a checked name, and whose a message by that name is.
     pub(crate) fn by_topic_name(&mut self, topic: &[u8]) -> Result<(&str, &[SubscriptionId]), Violation> {
-        let (slot, generation) = self.recent.slot(topic);
-        if !slot.holds(topic, generation) {
-            let name = TopicName::new(topic, &GRAMMAR).map_err(Violation)?;
-            slot.fill(name.as_str(), generation, matching(&self.table, &self.by_name, name));
+        known_name(&mut self.recent, &self.table, &self.by_name, topic)
+    }
+
+    /// A live record by topic id: tells the topic, whose it is, and in which epoch.
+    pub(crate) fn record_by_id(
+        &mut self,
+        topic_id: u32,
+        sequence: u64,
+        mut tell: impl FnMut(SubscriptionId, &str, Option<u64>),
+    ) -> Result<(), Violation> {
+        let topic = self.topics.get(&topic_id).ok_or(UNEXPECTED)?;
+        for id in &topic.matching {
+            let progress = &mut self.table.get_mut(&id.0).expect(MATCHES).progress;
+            progress.advance(Place { topic: &topic.name, sequence, position: None });
+            tell(*id, &topic.name, progress.epoch());
         }
-        Ok(slot.get())
+        Ok(())
+    }
+
+    /// A live record by name: tells the topic, whose it is, and in which epoch.
+    pub(crate) fn record_by_name(
+        &mut self,
+        topic: &[u8],
+        sequence: u64,
+        position: u64,
+        mut tell: impl FnMut(SubscriptionId, &str, Option<u64>),
+    ) -> Result<(), Violation> {
+        let Subscriptions { recent, table, by_name, .. } = self;
+        let (topic, ids) = known_name(recent, table, by_name, topic)?;
+        for id in ids {
+            let progress = &mut table.get_mut(&id.0).expect(MATCHES).progress;
+            progress.advance(Place { topic, sequence, position: Some(position) });
+            tell(*id, topic, progress.epoch());
+        }
+        Ok(())
+    }
+
+    /// A record of a subscription's history: whether it is to be told, and in which epoch. A violation when there is
+    /// no such subscription.
+    pub(crate) fn record_of_history(&mut self, id: u32, place: Place<'_>) -> Result<Option<u64>, Violation> {
+        let subscription = self.table.get_mut(&id).ok_or(UNEXPECTED)?;
+        if subscription.state != State::Standing || subscription.progress.has_told(place) {
+            return Ok(None);
+        }
+        subscription.progress.advance(place);
+        // History without an epoch is nothing that can be resumed, but it is history.
+        Ok(Some(subscription.progress.epoch().unwrap_or(0)))
     }
 
     /// A frame names a subscription: whether it is to be told. A violation when there is no such one.
@@ -246,6 +302,21 @@ impl Subscriptions {
             None => Err(UNEXPECTED),
         }
     }
+}
+
+/// The topic as a checked name, and whose a message by that name is: remembered, or tried.
+fn known_name<'r>(
+    recent: &'r mut RecentNames,
+    table: &BTreeMap<u32, Subscription>,
+    by_name: &[SubscriptionId],
+    topic: &[u8],
+) -> Result<(&'r str, &'r [SubscriptionId]), Violation> {
+    let (slot, generation) = recent.slot(topic);
+    if !slot.holds(topic, generation) {
+        let name = TopicName::new(topic, &GRAMMAR).map_err(Violation)?;
+        slot.fill(name.as_str(), generation, matching(table, by_name, name));
+    }
+    Ok(slot.get())
 }
 
 /// Tries every filter.
@@ -265,7 +336,7 @@ fn frame(id: u32, subscription: &Subscription) -> Subscribe<'_> {
         no_echo: subscription.options.no_echo,
         responder: subscription.options.responder,
         max_rate_hz: subscription.options.max_rate_hz,
-        start: Start::Live,
+        start: subscription.progress.start(&subscription.options),
         filter: subscription.filter.as_bytes(),
         group: subscription.options.group.as_deref().unwrap_or_default().as_bytes(),
     }

@@ -1,7 +1,7 @@
 //! The default file: every key with its meaning, its range and its default, as `fanwire config default` prints it.
 
-use super::Config;
-use super::keys::{KEYS, Key, Kind};
+use super::keys::{JOURNAL, JOURNAL_KEYS, KEYS, Key, Kind};
+use super::{Config, Journal};
 use std::fmt::Write;
 
 const HEAD: &str = "\
@@ -11,6 +11,13 @@ const HEAD: &str = "\
 #   fanwire serve --config FILE    starts a broker with it
 #
 # Sizes are \"64KiB\": B, KiB, MiB, GiB. Times are \"25s\": ms, s, m, h.
+";
+
+/// There is no journal by default, so its keys stand behind a mark.
+const JOURNAL_HEAD: &str = "
+# A journal keeps the messages of some topics, to be replayed and resumed from. Each has a table of its own; there are
+# none by default. Remove the mark # in front of [[journal]] and of the keys that you need.
+#[[journal]]
 ";
 
 /// The text of the default file. It reads back to the defaults.
@@ -24,12 +31,27 @@ pub fn default_file() -> String {
         } else {
             text.push('\n');
         }
-        write_key(&mut text, key);
+        write_key(&mut text, key, &Config::default(), "");
+    }
+    text.push_str(JOURNAL_HEAD);
+    for (index, key) in JOURNAL_KEYS.iter().enumerate() {
+        assert!(key.section == JOURNAL);
+        if index > 0 {
+            text.push('\n');
+        }
+        write_key(&mut text, key, &example(), "#");
     }
     text
 }
 
-fn write_key(text: &mut String, key: &Key) {
+/// A journal as it may be.
+fn example() -> Journal {
+    let filters = vec!["match/#".to_owned(), "orders/+/log".to_owned()];
+    Journal { name: "events".to_owned(), filters, ..Journal::unnamed() }
+}
+
+/// Writes a key with its value; what `mark` says stands in front of it.
+fn write_key<T>(text: &mut String, key: &Key<T>, target: &T, mark: &str) {
     for line in key.meaning.lines() {
         write_line(text, &format!("# {}", line.trim_start()));
     }
@@ -39,9 +61,9 @@ fn write_key(text: &mut String, key: &Key) {
             write_line(text, &format!("# From {least} to {most}."));
         }
         Kind::Choice { words, .. } => write_line(text, &format!("# One of \"{}\".", words.join("\", \""))),
-        Kind::Switch { .. } | Kind::Address { .. } | Kind::Tokens { .. } => {}
+        Kind::Switch { .. } | Kind::Text { .. } | Kind::Texts { .. } | Kind::Tokens { .. } => {}
     }
-    write_line(text, &format!("{} = {}", key.name, key.kind.print(&Config::default())));
+    write_line(text, &format!("{mark}{} = {}", key.name, key.kind.print(target)));
 }
 
 fn write_line(text: &mut String, line: &str) {

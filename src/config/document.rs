@@ -4,9 +4,12 @@ use super::{Origin, Problem};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// The entries of a file, in its order.
+/// What a file holds, in its order.
 pub(super) struct Document<'text> {
+    /// Keys that stand once.
     pub(super) entries: Vec<Entry<'text>>,
+    /// Tables of a section that stands any number of times.
+    pub(super) tables: Vec<Table<'text>>,
 }
 
 /// One `key = value`.
@@ -19,25 +22,58 @@ pub(super) struct Entry<'text> {
     pub(super) line: usize,
 }
 
+/// One `[[section]]`.
+pub(super) struct Table<'text> {
+    pub(super) entries: Vec<Entry<'text>>,
+    /// Where it begins, from 1.
+    pub(super) line: usize,
+}
+
+/// How often a section stands in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Occurs {
+    /// At most once: `[section]`.
+    Once,
+    /// Any number of times: `[[section]]`.
+    Repeatedly,
+}
+
 impl<'text> Document<'text> {
-    /// Takes the text apart, or says where it stops being TOML. `is_section` tells tables that hold keys of ours
-    /// from keys that somebody gave a table as a value.
-    pub(super) fn parse(text: &'text str, is_section: impl Fn(&str) -> bool) -> Result<Document<'text>, Problem> {
+    /// Takes the text apart, or says where it stops being TOML. `occurs` tells tables that hold keys of ours from keys
+    /// that somebody gave a table as a value.
+    pub(super) fn parse(text: &'text str, occurs: impl Fn(&str) -> Option<Occurs>) -> Result<Document<'text>, Problem> {
         let table = DeTable::parse(text).map_err(|error| Problem {
             origin: error.span().map_or(Origin::File, |span| Origin::Line(line_of(text, span.start))),
             message: syntax_message(error.message()),
         })?;
-        let mut entries = Vec::new();
+        let (mut entries, mut tables) = (Vec::new(), Vec::new());
         for (key, value) in table.into_inner() {
             let (name, line) = (key.get_ref().to_string(), line_of(text, key.span().start));
-            match value.into_inner() {
-                DeValue::Table(inner) if is_section(&name) => entries.extend(section_entries(text, &name, inner)),
-                value => entries.push(Entry { section: String::new(), name, value, line }),
+            match (value.into_inner(), occurs(&name)) {
+                (DeValue::Table(inner), Some(Occurs::Once)) => entries.extend(section_entries(text, &name, inner)),
+                (DeValue::Array(list), Some(Occurs::Repeatedly)) if are_tables(&list) => {
+                    tables.extend(list.into_iter().map(|item| section_table(text, &name, item)));
+                }
+                (value, _) => entries.push(Entry { section: String::new(), name, value, line }),
             }
         }
         entries.sort_by_key(|entry| entry.line);
-        Ok(Document { entries })
+        tables.sort_by_key(|table| table.line);
+        Ok(Document { entries, tables })
     }
+}
+
+/// Whether a list is what several `[[section]]` come to, or one of inline tables, which means the same.
+pub(super) fn are_tables(list: &[Spanned<DeValue<'_>>]) -> bool {
+    !list.is_empty() && list.iter().all(|item| item.get_ref().is_table())
+}
+
+fn section_table<'text>(text: &str, section: &str, item: Spanned<DeValue<'text>>) -> Table<'text> {
+    let line = line_of(text, item.span().start);
+    let DeValue::Table(inner) = item.into_inner() else { unreachable!("a list of tables holds tables") };
+    let mut entries: Vec<Entry<'text>> = section_entries(text, section, inner).collect();
+    entries.sort_by_key(|entry| entry.line);
+    Table { entries, line }
 }
 
 fn section_entries<'text>(text: &str, section: &str, table: DeTable<'text>) -> impl Iterator<Item = Entry<'text>> {

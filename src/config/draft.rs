@@ -1,16 +1,19 @@
 //! A configuration in the making: values, where each one came from, and what was wrong on the way.
 
-use super::document::{Document, Entry};
-use super::keys::{KEYS, Key, Kind, Unit};
+use super::document::{Document, Entry, Occurs, Table, are_tables};
+use super::journal_flag;
+use super::keys::{JOURNAL, JOURNAL_KEYS, KEYS, Key, Kind, Unit};
 use super::quantity::{parse_size, parse_time_ms};
-use super::{Config, Origin, Problem, Token, Tokens};
+use super::{Config, Journal, Origin, Problem, Token, Tokens};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use toml::Spanned;
 use toml::de::DeValue;
 
 /// What the command line of `fanwire serve` overrides.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flags {
     /// `--listen`
     pub listen: Option<SocketAddr>,
@@ -18,22 +21,40 @@ pub struct Flags {
     pub reactors: Option<u32>,
     /// `--open`
     pub open: bool,
+    /// `--data`
+    pub data: Option<PathBuf>,
+    /// `--journal`, as they came: `NAME=FILTER,FILTER;KEY=VALUE;...`. One of a name that the file has takes the place
+    /// of the file's.
+    pub journals: Vec<String>,
 }
 
 /// Values on their way to a [`Config`].
 #[derive(Default)]
 pub(super) struct Draft {
     pub(super) config: Config,
+    pub(super) journals: Vec<JournalDraft>,
     pub(super) problems: Vec<Problem>,
     /// Keys that were set, by path.
     origins: BTreeMap<String, Origin>,
 }
 
+/// A journal on its way.
+pub(super) struct JournalDraft {
+    pub(super) journal: Journal,
+    /// Where it begins.
+    pub(super) origin: Origin,
+    /// Keys that were set, by name.
+    origins: BTreeMap<&'static str, Origin>,
+}
+
 impl Draft {
     /// Takes over what a file says.
     pub(super) fn read(&mut self, text: &str) {
-        match Document::parse(text, is_section) {
-            Ok(document) => document.entries.iter().for_each(|entry| self.take(entry)),
+        match Document::parse(text, occurs) {
+            Ok(document) => {
+                document.entries.iter().for_each(|entry| self.take(entry));
+                document.tables.iter().for_each(|table| self.take_journal(table));
+            }
             Err(problem) => self.problems.push(problem),
         }
     }
@@ -52,6 +73,24 @@ impl Draft {
             self.config.open = true;
             self.origins.insert("open".to_owned(), Origin::Flag("--open"));
         }
+        if let Some(data) = &flags.data {
+            self.config.data = Some(data.clone());
+            self.origins.insert("data".to_owned(), Origin::Flag("--data"));
+        }
+        self.override_journals(&flags.journals);
+    }
+
+    fn override_journals(&mut self, flags: &[String]) {
+        let read: Vec<Result<JournalDraft, String>> = flags.iter().map(|flag| journal_flag::read(flag)).collect();
+        for journal in read.iter().flatten() {
+            self.journals.retain(|of_file| of_file.journal.name != journal.journal.name);
+        }
+        for journal in read {
+            match journal {
+                Ok(journal) => self.journals.push(journal),
+                Err(message) => self.problems.push(Problem { origin: journal_flag::ORIGIN, message }),
+            }
+        }
     }
 
     /// Where the value of a key came from.
@@ -64,41 +103,98 @@ impl Draft {
         let known = KEYS.iter().find(|key| key.section == entry.section && key.name == entry.name);
         let outcome = match known {
             None => Err(unknown(entry)),
-            Some(key) => set(&mut self.config, key, &entry.value).map(|()| {
-                self.origins.insert(key.path(), origin);
-            }),
+            Some(key) => {
+                set(&mut self.config, key, &entry.value).map_err(|message| format!("{}: {message}", key.path()))
+            }
         };
+        if let Some(key) = known.filter(|_| outcome.is_ok()) {
+            self.origins.insert(key.path(), origin);
+        }
         if let Err(message) = outcome {
             self.problems.push(Problem { origin, message });
         }
     }
-}
 
-fn is_section(name: &str) -> bool {
-    KEYS.iter().any(|key| !key.section.is_empty() && key.section == name)
-}
-
-fn set(config: &mut Config, key: &Key, value: &DeValue<'_>) -> Result<(), String> {
-    let named = |message: String| format!("{}: {message}", key.path());
-    let expected = |form: &str| named(format!("expected {form}, found {}", found(value)));
-    match &key.kind {
-        Kind::Switch { set, .. } => set(config, value.as_bool().ok_or_else(|| expected("true or false"))?),
-        Kind::Address { set, .. } => {
-            let form = "an IP address and a port such as \"127.0.0.1:7311\" or \"[::1]:7311\"";
-            let address = value.as_str().and_then(|text| text.parse().ok());
-            set(config, address.ok_or_else(|| expected(form))?);
+    fn take_journal(&mut self, table: &Table<'_>) {
+        let mut journal = JournalDraft::new(Origin::Line(table.line));
+        // What it is called may stand behind what is wrong.
+        let (names, others): (Vec<_>, Vec<_>) = table.entries.iter().partition(|entry| entry.name == "name");
+        for entry in names.into_iter().chain(others) {
+            let origin = Origin::Line(entry.line);
+            let outcome = match JOURNAL_KEYS.iter().find(|key| key.name == entry.name) {
+                None => Err(unknown(entry)),
+                Some(key) => {
+                    let outcome = journal.set(key, &entry.value, origin);
+                    outcome.map_err(|message| format!("{}: {message}", journal.label()))
+                }
+            };
+            self.problems.extend(outcome.err().map(|message| Problem { origin, message }));
         }
-        Kind::Tokens { set, .. } => set(config, tokens(value).map_err(named)?),
+        self.journals.push(journal);
+    }
+}
+
+impl JournalDraft {
+    pub(super) const fn new(origin: Origin) -> JournalDraft {
+        JournalDraft { journal: Journal::unnamed(), origin, origins: BTreeMap::new() }
+    }
+
+    /// Where the value of a key came from.
+    pub(super) fn origin(&self, name: &str) -> Origin {
+        self.origins.get(name).copied().unwrap_or(self.origin)
+    }
+
+    /// Whether a key was set.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.origins.contains_key(name)
+    }
+
+    /// What messages call it.
+    pub(super) fn label(&self) -> String {
+        if self.has("name") { format!("journal {}", self.journal.name) } else { JOURNAL.to_owned() }
+    }
+
+    /// Sets a key, or says what is wrong, the key's name in front.
+    pub(super) fn set(&mut self, key: &Key<Journal>, value: &DeValue<'_>, origin: Origin) -> Result<(), String> {
+        set(&mut self.journal, key, value).map_err(|message| format!("{}: {message}", key.name))?;
+        self.origins.insert(key.name, origin);
+        Ok(())
+    }
+}
+
+fn occurs(section: &str) -> Option<Occurs> {
+    let is_single = KEYS.iter().any(|key| !key.section.is_empty() && key.section == section);
+    match section {
+        JOURNAL => Some(Occurs::Repeatedly),
+        _ => is_single.then_some(Occurs::Once),
+    }
+}
+
+fn set<T>(target: &mut T, key: &Key<T>, value: &DeValue<'_>) -> Result<(), String> {
+    let expected = |form: &str| format!("expected {form}, found {}", found(value));
+    match &key.kind {
+        Kind::Switch { set, .. } => set(target, value.as_bool().ok_or_else(|| expected("true or false"))?),
+        Kind::Text { form, set, .. } => {
+            let is_one = value.as_str().is_some_and(|text| set(target, text));
+            is_one.then_some(()).ok_or_else(|| expected(form))?;
+        }
+        Kind::Texts { form, set, .. } => set(target, texts(value).ok_or_else(|| expected(form))?),
+        Kind::Tokens { set, .. } => set(target, tokens(value)?),
         Kind::Choice { words, set, .. } => {
             let index = value.as_str().and_then(|text| words.iter().position(|word| *word == text));
-            set(config, index.ok_or_else(|| expected(&format!("one of \"{}\"", words.join("\", \""))))?);
+            set(target, index.ok_or_else(|| expected(&format!("one of \"{}\"", words.join("\", \""))))?);
         }
         Kind::Number { unit, range, set, .. } => {
             let number = number(*unit, key.name, value).map_err(|form| expected(&form))?;
-            set(config, within(range, *unit, number).map_err(named)?);
+            set(target, within(range, *unit, number)?);
         }
     }
     Ok(())
+}
+
+fn texts(value: &DeValue<'_>) -> Option<Vec<String>> {
+    let text = |item: &Spanned<DeValue<'_>>| item.get_ref().as_str().map(str::to_owned);
+    value.as_array()?.iter().map(text).collect()
 }
 
 /// The number, or the form it should have had.
@@ -156,11 +252,11 @@ fn found(value: &DeValue<'_>) -> String {
 }
 
 fn unknown(entry: &Entry<'_>) -> String {
-    if entry.section.is_empty() && is_section(&entry.name) {
-        return format!("`{0}` is a section: write [{0}] and its keys below it", entry.name);
+    if entry.section.is_empty() && occurs(&entry.name).is_some() {
+        return format!("`{}` is a section: write {} and its keys below it", entry.name, bracketed(&entry.name));
     }
-    let place = if entry.section.is_empty() { String::new() } else { format!(" in [{}]", entry.section) };
-    let what = if matches!(entry.value, DeValue::Table(_)) { "section" } else { "key" };
+    let place = if entry.section.is_empty() { String::new() } else { format!(" in {}", bracketed(&entry.section)) };
+    let what = if is_section_like(&entry.value) { "section" } else { "key" };
     let advice = match nearest(entry) {
         Some(advice) => advice,
         None => "every key there is: fanwire config default".to_owned(),
@@ -168,25 +264,40 @@ fn unknown(entry: &Entry<'_>) -> String {
     format!("unknown {what} `{}`{place}; {advice}", entry.name)
 }
 
+fn is_section_like(value: &DeValue<'_>) -> bool {
+    value.is_table() || value.as_array().is_some_and(|list| are_tables(list))
+}
+
+/// A section as it stands in a file.
+fn bracketed(section: &str) -> String {
+    match occurs(section) {
+        Some(Occurs::Repeatedly) => format!("[[{section}]]"),
+        _ => format!("[{section}]"),
+    }
+}
+
 /// What the writer may have meant: a name a few letters away, first in the same section, then in another.
 fn nearest(entry: &Entry<'_>) -> Option<String> {
     let distance = |name: &str| strsim::damerau_levenshtein(&entry.name.to_lowercase(), name);
-    if matches!(entry.value, DeValue::Table(_)) {
-        let sections = KEYS.iter().map(|key| key.section).filter(|section| !section.is_empty());
+    let once = KEYS.iter().map(|key| (key.section, key.name));
+    let known = once.chain(JOURNAL_KEYS.iter().map(|key| (key.section, key.name)));
+    if is_section_like(&entry.value) {
+        let sections = known.map(|(section, _)| section).filter(|section| !section.is_empty());
         let section = sections.min_by_key(|section| distance(section))?;
-        return is_near(distance(section), section).then(|| format!("did you mean [{section}]?"));
+        return is_near(distance(section), section).then(|| format!("did you mean {}?", bracketed(section)));
     }
-    let key = KEYS.iter().min_by_key(|key| (distance(key.name), key.section != entry.section))?;
-    if !is_near(distance(key.name), key.name) {
+    let (section, name) = known.min_by_key(|(section, name)| (distance(name), *section != entry.section))?;
+    if !is_near(distance(name), name) {
         return None;
     }
-    Some(match (key.section == entry.section, key.section) {
-        (true, _) => format!("did you mean `{}`?", key.name),
-        (false, "") => format!("did you mean `{}`, above all sections?", key.name),
-        (false, section) => format!("did you mean `{}` in [{section}]?", key.name),
+    Some(match section {
+        _ if section == entry.section => format!("did you mean `{name}`?"),
+        "" => format!("did you mean `{name}`, above all sections?"),
+        _ => format!("did you mean `{name}` in {}?", bracketed(section)),
     })
 }
 
-fn is_near(distance: usize, name: &str) -> bool {
+/// Whether so many letters may be a slip.
+pub(super) fn is_near(distance: usize, name: &str) -> bool {
     distance <= (name.len() / 3).max(2)
 }

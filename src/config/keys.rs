@@ -1,40 +1,47 @@
 //! The registry: every key of the file, its unit, its range, its place in [`Config`] and what it means.
 //!
-//! One row a key. A key that is not here does not exist, and a field of `Config` that no row reaches can't be set:
-//! a test changes every key and looks for the change.
+//! One row a key: `KEYS` are those that stand once, `JOURNAL_KEYS` those of each `[[journal]]`. A key that is not here
+//! does not exist, and a field of `Config` or `Journal` that no row reaches can't be set: a test changes every key and
+//! looks for the change.
 
+use super::journal::is_name;
 use super::quantity::{print_size, print_time_ms};
-use super::{Config, LogFormat, LogLevel, Tokens};
+use super::{Config, Journal, LogFormat, LogLevel, Store, Sync, Tokens};
 use fanwire_core::settings::QUEUE_BYTES_CEILING;
 use fanwire_wire::limits;
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
-/// One key.
-pub(super) struct Key {
+/// The section that stands once a journal.
+pub(super) const JOURNAL: &str = "journal";
+
+/// One key of a `T`.
+pub(super) struct Key<T: 'static> {
     /// The table it stands in; empty: above all tables.
     pub(super) section: &'static str,
     /// Its name in that table.
     pub(super) name: &'static str,
     /// What it can hold and where that goes.
-    pub(super) kind: Kind,
+    pub(super) kind: Kind<T>,
     /// What it means, for the default file.
     pub(super) meaning: &'static str,
 }
 
-/// What a key can hold, and its place in `Config`.
-pub(super) enum Kind {
+/// What a key can hold, and its place in a `T`.
+pub(super) enum Kind<T> {
     /// `true` or `false`.
-    Switch { get: fn(&Config) -> bool, set: fn(&mut Config, bool) },
-    /// An IP address and a port.
-    Address { get: fn(&Config) -> SocketAddr, set: fn(&mut Config, SocketAddr) },
+    Switch { get: fn(&T) -> bool, set: fn(&mut T, bool) },
+    /// A text of a form of its own; setting says whether it has that form.
+    Text { form: &'static str, get: fn(&T) -> String, set: fn(&mut T, &str) -> bool },
+    /// A list of texts. What each may be is a matter of rules.
+    Texts { form: &'static str, get: fn(&T) -> &[String], set: fn(&mut T, Vec<String>) },
     /// A list of secrets.
-    Tokens { get: fn(&Config) -> &Tokens, set: fn(&mut Config, Tokens) },
+    Tokens { get: fn(&T) -> &Tokens, set: fn(&mut T, Tokens) },
     /// One word of a few.
-    Choice { words: &'static [&'static str], get: fn(&Config) -> usize, set: fn(&mut Config, usize) },
+    Choice { words: &'static [&'static str], get: fn(&T) -> usize, set: fn(&mut T, usize) },
     /// A number in a unit and a range.
-    Number { unit: Unit, range: RangeInclusive<u64>, get: fn(&Config) -> u64, set: fn(&mut Config, u64) },
+    Number { unit: Unit, range: RangeInclusive<u64>, get: fn(&T) -> u64, set: fn(&mut T, u64) },
 }
 
 /// What a number counts.
@@ -48,27 +55,37 @@ pub(super) enum Unit {
     Time,
 }
 
-impl Key {
+impl<T> Key<T> {
     /// The whole name, such as `limits.frame_bytes_max`.
     pub(super) fn path(&self) -> String {
         if self.section.is_empty() { self.name.to_owned() } else { format!("{}.{}", self.section, self.name) }
     }
 }
 
-impl Kind {
-    /// The value in this configuration as TOML. Tokens are counted, not shown.
-    pub(super) fn print(&self, config: &Config) -> String {
+impl<T> Kind<T> {
+    /// The value as TOML. Tokens are counted, not shown.
+    pub(super) fn print(&self, target: &T) -> String {
         match self {
-            Kind::Switch { get, .. } => get(config).to_string(),
-            Kind::Address { get, .. } => format!("\"{}\"", get(config)),
-            Kind::Tokens { get, .. } => match get(config).count() {
+            Kind::Switch { get, .. } => get(target).to_string(),
+            Kind::Text { get, .. } => print_text(&get(target)),
+            Kind::Texts { get, .. } => {
+                let texts: Vec<String> = get(target).iter().map(|text| print_text(text)).collect();
+                format!("[{}]", texts.join(", "))
+            }
+            Kind::Tokens { get, .. } => match get(target).count() {
                 0 => "[]".to_owned(),
                 count => format!("[{count} hidden]"),
             },
-            Kind::Choice { words, get, .. } => format!("\"{}\"", words[get(config)]),
-            Kind::Number { unit, get, .. } => unit.print(get(config)),
+            Kind::Choice { words, get, .. } => format!("\"{}\"", words[get(target)]),
+            Kind::Number { unit, get, .. } => unit.print(get(target)),
         }
     }
+}
+
+/// A text as TOML.
+fn print_text(text: &str) -> String {
+    // What JSON escapes, TOML escapes the same way.
+    serde_json::to_string(text).expect("a text is JSON")
 }
 
 impl Unit {
@@ -111,6 +128,9 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
+/// Days of a year, with one to spare, for ages.
+const YEAR_MS: u64 = 366 * 24 * HOUR_MS;
+
 const LEVELS: [(&str, LogLevel); 6] = [
     ("off", LogLevel::Off),
     ("error", LogLevel::Error),
@@ -121,6 +141,7 @@ const LEVELS: [(&str, LogLevel); 6] = [
 ];
 const FORMATS: [(&str, LogFormat); 3] =
     [("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
+const STORES: [(&str, Store); 2] = [("disk", Store::Disk), ("memory", Store::Memory)];
 
 const fn words<const N: usize, T: Copy>(choices: &[(&'static str, T); N]) -> [&'static str; N] {
     let mut words = [""; N];
@@ -147,15 +168,24 @@ macro_rules! choice {
 }
 
 macro_rules! keys {
-    ($($section:literal $name:literal $kind:expr, $meaning:literal;)+) => {
-        /// Every key, in the order of the default file: sections stay together.
-        pub(super) const KEYS: &[Key] =
+    ($(#[$doc:meta])* $keys:ident of $target:ty:
+        $($section:literal $name:literal $kind:expr, $meaning:literal;)+) => {
+        $(#[$doc])*
+        pub(super) const $keys: &[Key<$target>] =
             &[$(Key { section: $section, name: $name, kind: $kind, meaning: $meaning }),+];
     };
 }
 
 keys! {
-    "" "listen" Kind::Address { get: |config| config.listen, set: |config, address| config.listen = address },
+    /// Every key that stands once, in the order of the default file: sections stay together.
+    KEYS of Config:
+
+    "" "listen"
+        Kind::Text {
+            form: "an IP address and a port such as \"127.0.0.1:7311\" or \"[::1]:7311\"",
+            get: |config| config.listen.to_string(),
+            set: |config, text| text.parse().map(|address| config.listen = address).is_ok(),
+        },
         "Address and port to listen on; port 0 takes a free one. An address that other machines can reach needs\n\
          a token below, or open = true.";
     "" "reactors" number!(Count, 0..=64, reactors),
@@ -168,6 +198,17 @@ keys! {
          everyone\n\
          who reaches the address may connect. Keep this file readable by the broker alone when it holds one.\n\
          A good one: head -c 24 /dev/urandom | base64";
+    "" "data"
+        Kind::Text {
+            form: "the path of a directory",
+            get: |config| config.data.as_ref().map_or_else(String::new, |data| data.display().to_string()),
+            set: |config, text| {
+                config.data = (!text.is_empty()).then(|| PathBuf::from(text));
+                !text.contains('\0')
+            },
+        },
+        "Directory of the journals on disk, each in one of its own below it. It is made if it is not there, for the\n\
+         broker's user alone. With \"\", no journal can be on disk.";
 
     "log" "level" choice!(LEVELS, log.level),
         "The least important level that is logged. FANWIRE_LOG overrides it, for single modules too:\n\
@@ -245,6 +286,66 @@ keys! {
         "... and reconnect_max, so that they do not all come at once.";
 }
 
+keys! {
+    /// The keys of each journal.
+    JOURNAL_KEYS of Journal:
+
+    "journal" "name"
+        Kind::Text {
+            form: "1 to 32 of a-z, 0-9, _ and -",
+            get: |journal| journal.name.clone(),
+            set: |journal, text| {
+                journal.name = text.to_owned();
+                is_name(text)
+            },
+        },
+        "What it is called, and the directory below data that it has: 1 to 32 of a-z, 0-9, _ and -. Needed.";
+    "journal" "topics"
+        Kind::Texts {
+            form: "a list of topic filters such as [\"match/#\", \"orders/+/log\"]",
+            get: |journal| &journal.filters,
+            set: |journal, filters| journal.filters = filters,
+        },
+        "Filters of the topics that it keeps. No topic may belong to two journals. Needed.";
+    "journal" "store" choice!(STORES, store),
+        "disk keeps records over a restart. memory keeps the last max_bytes of them while the broker runs.";
+    "journal" "max_bytes"
+        Kind::Number {
+            unit: Unit::Size,
+            range: 0..=MIB * GIB,
+            get: |journal| journal.max_bytes.unwrap_or(0),
+            set: |journal, bytes| journal.max_bytes = (bytes > 0).then_some(bytes),
+        },
+        "Bytes of all its segments; past that the oldest one goes. 0: no bound. At least two segments, in memory\n\
+         four; there it must have a bound, and that is 64MiB if nothing is said.";
+    "journal" "max_age"
+        Kind::Number {
+            unit: Unit::Time,
+            range: 0..=100 * YEAR_MS,
+            get: |journal| u64::try_from(journal.max_age.unwrap_or_default().as_millis()).expect("a range of years"),
+            set: |journal, age_ms| journal.max_age = (age_ms > 0).then(|| Duration::from_millis(age_ms)),
+        },
+        "Age of a record past which it may go: a segment goes when its last record has that age. 0s: no bound.";
+    "journal" "segment_bytes" number!(Size, 64 * KIB..=GIB, segment_bytes),
+        "Bytes of one file; space is reserved for one ahead. At least 64KiB and twice limits.frame_bytes_max. In\n\
+         memory, if nothing is said, an eighth of max_bytes.";
+    "journal" "compact" Kind::Switch {
+            get: |journal| journal.compact,
+            set: |journal, compact| journal.compact = compact,
+        },
+        "Keep only the newest record of each topic. One with an empty payload removes its topic. On disk only.";
+    "journal" "sync"
+        Kind::Text {
+            form: "\"demand\", \"release\", or a time from 1ms to 1h such as \"100ms\"",
+            get: |journal| journal.sync.print(),
+            set: |journal, text| Sync::parse(text).map(|sync| journal.sync = sync).is_some(),
+        },
+        "When records are synced to the disk: demand is when a publish asks for ack level durable, a time from 1ms to\n\
+         1h is that and after this time at the latest, release is before anybody sees them.";
+    "journal" "topics_max" number!(Count, 1..=100_000_000, topics_max),
+        "Topics it knows at one time; publishes to more are refused.";
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,33 +357,39 @@ mod tests {
         let mut paths: Vec<String> = KEYS.iter().map(Key::path).collect();
         paths.sort();
         assert_eq!(sections, ["", "log", "limits", "socket", "drain"]);
+        assert!(JOURNAL_KEYS.iter().all(|key| key.section == JOURNAL && !sections.contains(&JOURNAL)));
         assert!(paths.windows(2).all(|pair| pair[0] != pair[1]), "{paths:?}");
+    }
+
+    fn assert_takes_the_ends_of_its_range<T: Clone>(key: &Key<T>, usual: &T) {
+        if let Kind::Number { range, get, set, .. } = &key.kind {
+            assert!(range.contains(&get(usual)), "{}", key.path());
+            for end in [*range.start(), *range.end()] {
+                let mut target = usual.clone();
+                set(&mut target, end);
+                assert_eq!(get(&target), end, "{}", key.path());
+            }
+        }
     }
 
     #[test]
     fn every_number_takes_both_ends_of_its_range_and_its_default_lies_within() {
-        for key in KEYS {
-            if let Kind::Number { range, get, set, .. } = &key.kind {
-                assert!(range.contains(&get(&Config::default())), "{}", key.path());
-                for end in [*range.start(), *range.end()] {
-                    let mut config = Config::default();
-                    set(&mut config, end);
-                    assert_eq!(get(&config), end, "{}", key.path());
-                }
+        KEYS.iter().for_each(|key| assert_takes_the_ends_of_its_range(key, &Config::default()));
+        JOURNAL_KEYS.iter().for_each(|key| assert_takes_the_ends_of_its_range(key, &Journal::unnamed()));
+    }
+
+    fn assert_each_choice_has_its_own_word<T>(key: &Key<T>, mut target: T) {
+        if let Kind::Choice { words, get, set } = &key.kind {
+            for index in 0..words.len() {
+                set(&mut target, index);
+                assert_eq!(get(&target), index, "{}", key.path());
             }
         }
     }
 
     #[test]
     fn each_choice_has_its_own_word() {
-        let mut config = Config::default();
-        for key in KEYS {
-            if let Kind::Choice { words, get, set } = &key.kind {
-                for index in 0..words.len() {
-                    set(&mut config, index);
-                    assert_eq!(get(&config), index, "{}", key.path());
-                }
-            }
-        }
+        KEYS.iter().for_each(|key| assert_each_choice_has_its_own_word(key, Config::default()));
+        JOURNAL_KEYS.iter().for_each(|key| assert_each_choice_has_its_own_word(key, Journal::unnamed()));
     }
 }

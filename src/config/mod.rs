@@ -8,7 +8,8 @@
 //! ```
 //!
 //! A `Config` that exists is valid: everything behind it asserts instead of checking again. The registry in `keys` is
-//! the only list of keys there is; reading, range checks, the summary and the default file all come from it.
+//! the only list of keys there is; reading, range checks, the summary and the default file all come from it. A section
+//! that stands once for each of several things, such as `[[journal]]`, has a registry of its own.
 //!
 //! Whatever is wrong is reported at once, not one error a run, and each problem says where it stands, what is allowed
 //! and what to write instead. No message repeats a token.
@@ -16,6 +17,9 @@
 mod default_file;
 mod document;
 mod draft;
+mod journal;
+mod journal_flag;
+mod journal_rules;
 mod keys;
 pub mod quantity;
 mod rules;
@@ -25,6 +29,7 @@ mod token;
 
 pub use default_file::default_file;
 pub use draft::Flags;
+pub use journal::{Journal, Store, Sync};
 pub use token::{NotAToken, Token, Tokens};
 
 use std::fmt;
@@ -46,6 +51,10 @@ pub struct Config {
     pub open: bool,
     /// Who may connect.
     pub tokens: Tokens,
+    /// Where the directories of journals on disk are; there is one if such a journal is.
+    pub data: Option<PathBuf>,
+    /// Topics whose messages are kept: at most 64 journals, no two of them with a topic in common.
+    pub journals: Vec<Journal>,
     /// What is logged, and how.
     pub log: Log,
     /// What one client, and all of them together, may ask of the broker.
@@ -154,6 +163,8 @@ impl Default for Config {
             reactors: 0,
             open: false,
             tokens: Tokens::default(),
+            data: None,
+            journals: Vec::new(),
             log: Log { level: LogLevel::Info, format: LogFormat::Auto },
             limits: Limits {
                 wire: fanwire_wire::Limits::default(),
@@ -231,6 +242,15 @@ impl Config {
             topics_cached_max: limits.topics_cached_max / reactors,
             ..limits
         }
+    }
+
+    /// Where a journal on disk has its files.
+    ///
+    /// # Panics
+    /// When the journal is one in memory.
+    pub fn directory_of(&self, journal: &Journal) -> PathBuf {
+        assert!(journal.store == Store::Disk, "journal {} is kept in memory", journal.name);
+        self.data.as_ref().expect("journals on disk have a directory").join(&journal.name)
     }
 
     /// The keys whose value is not the default, as `key = value (default ...)`.

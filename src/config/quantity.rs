@@ -35,6 +35,20 @@ pub fn print_size(bytes: u64) -> String {
     print(bytes, &SIZE_UNITS)
 }
 
+/// Writes a size for people: three digits of it, in the unit that suits.
+pub fn show_size(bytes: u64) -> String {
+    let (unit, factor) = *SIZE_UNITS.iter().rev().find(|(_, factor)| bytes >= *factor).unwrap_or(&SIZE_UNITS[0]);
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let value = bytes as f64 / factor as f64;
+    let digits = match value {
+        _ if factor == 1 => 0,
+        value if value < 10.0 => 2,
+        value if value < 100.0 => 1,
+        _ => 0,
+    };
+    format!("{value:.digits$}{unit}")
+}
+
 /// Writes a time the one way [`parse_time_ms`] would choose to read it.
 pub fn print_time_ms(time_ms: u64) -> String {
     // "0s" reads better than "0ms", and is what people write.
@@ -69,6 +83,12 @@ mod tests {
             assert_eq!(parse_time_ms(text), Ok(time_ms));
         }
         assert_eq!(parse_size("64 KiB"), Ok(65_536));
+    }
+
+    #[test]
+    fn sizes_for_people_have_three_digits() {
+        let shown = [0, 999, 1024, 1536, 65_536, 100 << 20, 5 << 30, u64::MAX].map(show_size);
+        assert_eq!(shown, ["0B", "999B", "1.00KiB", "1.50KiB", "64.0KiB", "100MiB", "5.00GiB", "17179869184GiB"]);
     }
 
     #[test]

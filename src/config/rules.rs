@@ -3,7 +3,8 @@
 //! They are looked at after flags have had their say, so a message names the line or the flag that set the value.
 
 use super::draft::Draft;
-use super::keys::{KEYS, Kind};
+use super::journal_rules;
+use super::keys::{JOURNAL_KEYS, KEYS, Key, Kind};
 use super::{Config, Origin, Problem};
 use fanwire_core::Settings;
 use std::time::Duration;
@@ -19,7 +20,8 @@ const REACTORS_MAX: u32 = 64;
 pub(super) fn settle(mut draft: Draft) -> Result<Config, Vec<Problem>> {
     // Rules on top of values that were refused would only repeat the refusal in other words.
     if draft.problems.is_empty() {
-        for rule in [exposure, tokens_or_open, reactors, frame_parts, queues, shares, reconnect_window] {
+        let rules = [exposure, tokens_or_open, reactors, frame_parts, queues, shares, reconnect_window];
+        for rule in rules.into_iter().chain([journal_rules::settle as fn(&mut Draft)]) {
             rule(&mut draft);
         }
     }
@@ -148,9 +150,14 @@ fn print(path: &str, number: u64) -> String {
 
 /// Flags bypass the reading of values; nothing may bypass the ranges.
 fn check_ranges(config: &Config) {
-    for key in KEYS {
-        if let Kind::Number { range, get, .. } = &key.kind {
-            assert!(range.contains(&get(config)), "{} is out of its range", key.path());
-        }
+    KEYS.iter().for_each(|key| check_range(key, config));
+    for journal in &config.journals {
+        JOURNAL_KEYS.iter().for_each(|key| check_range(key, journal));
+    }
+}
+
+fn check_range<T>(key: &Key<T>, target: &T) {
+    if let Kind::Number { range, get, .. } = &key.kind {
+        assert!(range.contains(&get(target)), "{} is out of its range", key.path());
     }
 }

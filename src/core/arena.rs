@@ -74,6 +74,8 @@ keys! {
     RequestKey;
     /// A call that a session owes an answer to.
     CallKey;
+    /// A subscription's place in a journal, while it is served from there.
+    CursorKey;
 }
 
 /// A slab of `T` with keys of type `K`.

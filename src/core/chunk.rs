@@ -11,6 +11,7 @@
 //! since queues are charged by what chunks hold.
 
 use crate::arena::{ChunkKey, Key};
+use crate::journal::plan::JournalId;
 use smallvec::SmallVec;
 
 /// Buffers kept for reuse, in bytes of capacity; what is beyond goes back to the allocator.
@@ -85,11 +86,23 @@ pub(crate) struct Chunk {
     count: u32,
     references: u32,
     purpose: Purpose,
+    /// Where records of it came from, if it has any.
+    pub(crate) origin: Option<Origin>,
+}
+
+/// What a chunk of records tells of them. All of them are of one journal if any of its readers can fall back on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) journal: JournalId,
+    /// Which stretch of releases they stood in; see `catch_up`.
+    pub(crate) stretch: u64,
+    /// The journal's first position in that stretch.
+    pub(crate) floor: u64,
 }
 
 impl Chunk {
     fn new(purpose: Purpose) -> Self {
-        Chunk { bytes: Vec::new(), spans: SmallVec::new(), count: 0, references: 0, purpose }
+        Chunk { bytes: Vec::new(), spans: SmallVec::new(), count: 0, references: 0, purpose, origin: None }
     }
 
     /// Notes that messages of `publisher` were rendered from `begin` to the present end, the last one from `last`.
@@ -160,6 +173,7 @@ impl Chunk {
         self.bytes.clear();
         self.spans.clear();
         self.count = 0;
+        self.origin = None;
         if self.bytes.capacity() > POOLED_BUFFER_BYTES_MAX {
             self.bytes = Vec::new();
         }

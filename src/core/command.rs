@@ -1,5 +1,6 @@
 //! What a session can ask of the shard, whatever protocol it speaks.
 
+use crate::submissions::Conditions;
 use fanwire_wire::frame::{AckLevel, Policy, Start};
 
 /// Where a publication goes.
@@ -32,6 +33,19 @@ pub enum Command<'a> {
         headers: &'a [u8],
         /// The payloads; at least one.
         payloads: &'a [&'a [u8]],
+    },
+    /// Publish a message, if the conditions hold that only a journal can check.
+    PublishIf {
+        /// Where to.
+        target: Target<'a>,
+        /// The acknowledgement asked for.
+        ack: AckLevel,
+        /// The conditions.
+        conditions: Conditions,
+        /// The headers block, opaque.
+        headers: &'a [u8],
+        /// The payload.
+        payload: &'a [u8],
     },
     /// Subscribe to a filter.
     Subscribe(Subscribe<'a>),

@@ -33,4 +33,8 @@ pub struct Counters {
     pub jams: u64,
     /// Picks that came back from a member that was gone or full.
     pub returned: u64,
+    /// Subscriptions that did not keep up and went on from their journal.
+    pub fallen_back: u64,
+    /// Times that this shard did not keep up with a journal, and read it by itself.
+    pub relays: u64,
 }

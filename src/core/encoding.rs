@@ -3,8 +3,9 @@
 //! A turn's messages of a topic are rendered once for each encoding that has a subscriber, into one chunk that all
 //! of them are written from. Events concern one session and are rendered for it alone, into the same queue.
 
+use crate::journal::history::HistoryRecord;
 use fanwire_wire::Code;
-use fanwire_wire::frame::{AckLevel, Scope};
+use fanwire_wire::frame::{AckLevel, Outcome, Scope};
 
 /// Encodings that one shard can know.
 pub const ENCODINGS_MAX: usize = 8;
@@ -22,6 +23,15 @@ pub enum Address {
     Name,
 }
 
+/// A record's numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Numbers {
+    /// In its topic, contiguous from 1.
+    pub sequence: u64,
+    /// In its journal, increasing from 1.
+    pub position: u64,
+}
+
 /// One message on its way to subscribers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delivery<'a> {
@@ -29,6 +39,8 @@ pub struct Delivery<'a> {
     pub address: Address,
     /// The topic's name.
     pub topic: &'a str,
+    /// Its numbers, if its topic is journaled.
+    pub numbers: Option<Numbers>,
     /// The headers block, opaque; empty for none.
     pub headers: &'a [u8],
     /// The payload.
@@ -44,11 +56,31 @@ pub enum Event<'a> {
         subscription: u32,
         /// The topic's id for an exact filter, else 0.
         topic_id: u32,
+        /// How it begins.
+        outcome: Outcome,
+        /// The epoch of the journal that its filter lies in; 0 without one.
+        epoch: u64,
     },
     /// A subscription is over.
     Unsubscribed {
         /// The session's own number of it.
         subscription: u32,
+        /// Why; `None` when the session asked for it.
+        code: Option<Code>,
+    },
+    /// The history of a subscription is told; what follows is live.
+    CaughtUp {
+        /// The session's own number of it.
+        subscription: u32,
+        /// The position of the last record of the history; 0 when it was empty.
+        position: u64,
+    },
+    /// A subscription has fallen behind and gets history again.
+    Cursor {
+        /// The session's own number of it.
+        subscription: u32,
+        /// The position of the next record it gets, or of one before it.
+        position: u64,
     },
     /// A range of publishes is acknowledged.
     Acked {
@@ -58,6 +90,10 @@ pub enum Event<'a> {
         count: u32,
         /// What they have reached.
         level: AckLevel,
+        /// The first one's sequence in its journaled topic, and so on for the others; 0 without a journal.
+        first_sequence: u64,
+        /// They are publishes that were accepted before; the sequences are those they got then.
+        is_duplicate: bool,
     },
     /// A command was refused.
     Refused {
@@ -67,6 +103,8 @@ pub enum Event<'a> {
         code: Code,
         /// Which one.
         reference: u64,
+        /// The topic's last sequence, where another one was expected.
+        actual: Option<u64>,
     },
     /// Messages are missing here.
     Gap {
@@ -122,15 +160,23 @@ pub trait Encoding: Send {
     /// Appends one message, the same bytes for all its receivers.
     fn render_message(&self, message: &Delivery<'_>, out: &mut Vec<u8>);
 
-    /// Appends messages that are like the first one but for their payloads. Returns where in `out` the last begins.
+    /// Appends messages that are like the first one but for their payloads, and for their numbers, which count up.
+    /// Returns where in `out` the last begins.
     fn render_messages(&self, like: &Delivery<'_>, payloads: &[&[u8]], out: &mut Vec<u8>) -> usize {
         let mut last = out.len();
+        let mut numbers = like.numbers;
         for payload in payloads {
             last = out.len();
-            self.render_message(&Delivery { payload, ..*like }, out);
+            self.render_message(&Delivery { payload, numbers, ..*like }, out);
+            if let Some(Numbers { sequence, position }) = &mut numbers {
+                (*sequence, *position) = (*sequence + 1, *position + 1);
+            }
         }
         last
     }
+
+    /// Appends one record of a subscription's history, which goes to it alone.
+    fn render_history(&self, subscription: u32, record: &HistoryRecord<'_>, out: &mut Vec<u8>);
 
     /// Appends one event of one session. Two gaps of one subscription have the same length, so that a count can be
     /// raised in place.

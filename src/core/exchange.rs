@@ -184,7 +184,7 @@ impl Shard {
                         topics.resize(topic as usize + 1, TopicKey::NONE);
                     }
                     let publisher = Publisher { shard: from as u8, session: publisher };
-                    let message = Incoming { publisher, headers, payloads: &[payload] };
+                    let message = Incoming { publisher, headers, payloads: &[payload], recorded: None };
                     self.receive_message(&mut topics[topic as usize], name, &message);
                 }
                 Some(Item::Note(note, parcel)) => self.take_note(from as u8, note, parcel),
@@ -294,6 +294,12 @@ impl Shard {
         if is_open {
             return false;
         }
+        self.wait_for_room(session);
+        true
+    }
+
+    /// Remembers that a session waits until some lane has room.
+    pub(crate) fn wait_for_room(&mut self, session: SessionKey) {
         if self.sessions[session].waiting == Waiting::Nothing {
             self.forget_blocked_who_left();
             let state = &mut self.sessions[session];
@@ -302,7 +308,6 @@ impl Shard {
         }
         self.counters.postponed += 1;
         self.spend(POSTPONED_COST);
-        true
     }
 
     /// A lane may be full for long, while sessions come, wait for it and leave. Walking over them only when they may
@@ -316,7 +321,7 @@ impl Shard {
     }
 
     /// Everybody who waits for room may try again; who finds none waits on, behind the others.
-    fn resume_blocked(&mut self) {
+    pub(crate) fn resume_blocked(&mut self) {
         for session in self.exchange.blocked.drain(..) {
             if let Some(state) = self.sessions.get_mut(session.key)
                 && state.generation == session.generation

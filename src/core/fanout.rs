@@ -18,8 +18,8 @@
 //! exactly those who were subscribed when it was admitted.
 
 use crate::arena::{ChunkKey, Key, MatchKey, SessionKey, SubscriptionKey, TopicKey};
-use crate::chunk::{Purpose, Range};
-use crate::encoding::{Address, Delivery, ENCODINGS_MAX, EncodingId};
+use crate::chunk::{Origin, Purpose, Range};
+use crate::encoding::{Address, Delivery, ENCODINGS_MAX, EncodingId, Numbers};
 use crate::mail::Publisher;
 use crate::settings::{CHUNK_BYTES_MAX, ENTRY_BYTES, TURN_BYTES_MAX};
 use crate::shard::Shard;
@@ -97,6 +97,8 @@ pub(crate) struct Incoming<'a> {
     pub(crate) publisher: Publisher,
     pub(crate) headers: &'a [u8],
     pub(crate) payloads: &'a [&'a [u8]],
+    /// The first one's numbers and where all of them come from, if a journal has released them.
+    pub(crate) recorded: Option<(Numbers, Origin)>,
 }
 
 impl Incoming<'_> {
@@ -148,8 +150,12 @@ impl Shard {
             }
             let chunk = chunks.get_mut(*slot);
             let begin = chunk.length();
-            let like = Delivery { address, topic: name, headers: messages.headers, payload: &[] };
+            let numbers = messages.recorded.map(|(numbers, _)| numbers);
+            let like = Delivery { address, topic: name, numbers, headers: messages.headers, payload: &[] };
             let last = encodings[rendition % ENCODINGS_MAX].render_messages(&like, payloads, &mut chunk.bytes);
+            if let Some((_, origin)) = messages.recorded {
+                chunk.origin.get_or_insert(origin);
+            }
             let begins_span = chunk.note_messages(publisher, begin, last as u32, payloads.len() as u32);
             let end = chunk.length();
             *spent = spent.saturating_add(end - begin + if begins_span { ENTRY_BYTES } else { 0 });
@@ -295,6 +301,9 @@ impl Shard {
     fn meet_one(&mut self, key: SubscriptionKey, by_id: bool) -> u8 {
         let subscription = &self.subscriptions[key];
         let session = &mut self.sessions[subscription.session];
+        if subscription.is_replaying {
+            return 1 << session.encoding.0;
+        }
         let meeting = &mut session.meeting;
         if meeting.fanout != self.fanout {
             meeting.fanout = self.fanout;
@@ -365,6 +374,10 @@ impl Shard {
                     self.doom(session, Code::SlowConsumer);
                     return;
                 }
+                Policy::CatchUp if let Some(origin) = self.chunks.get(chunk).origin => {
+                    self.fall_back(session, origin);
+                    return;
+                }
                 Policy::DropOldest | Policy::Conflate if self.drop_oldest(subscription) => {}
                 _ => {
                     self.note_loss_at_back(subscription, u64::from(range.count), 0);
@@ -401,6 +414,7 @@ mod tests {
     use super::*;
     use crate::command::{Command, Subscribe, Target};
     use crate::encoding::{Encoding, EncodingId, Event};
+    use crate::journal::history::HistoryRecord;
     use crate::settings::Settings;
     use crate::time::Time;
     use fanwire_wire::frame::{AckLevel, Start};
@@ -410,6 +424,10 @@ mod tests {
     impl Encoding for Plain {
         fn render_message(&self, message: &Delivery<'_>, out: &mut Vec<u8>) {
             out.extend_from_slice(message.payload);
+        }
+
+        fn render_history(&self, _subscription: u32, _record: &HistoryRecord<'_>, out: &mut Vec<u8>) {
+            out.push(0);
         }
 
         fn render_event(&self, _event: &Event<'_>, out: &mut Vec<u8>) {

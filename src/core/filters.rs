@@ -289,6 +289,18 @@ impl Filters {
         }
     }
 
+    /// The filter that ends at a node.
+    pub(crate) fn text_of(&self, node: NodeKey) -> String {
+        let mut levels = Vec::new();
+        let mut key = node;
+        while let Some(parent) = self.nodes[key].parent {
+            levels.push(&*self.nodes[key].level);
+            key = parent;
+        }
+        levels.reverse();
+        levels.join("/")
+    }
+
     /// Which topics the filter of a node can match, as far as its first level tells.
     pub(crate) fn reach_of(&self, node: NodeKey) -> Reach {
         let mut top = node;

@@ -267,7 +267,7 @@ impl Shard {
 
     /// Gives each message to one member of each group that takes publications.
     pub(crate) fn deliver_to_groups(&mut self, groups: &[GroupKey], topic: &str, messages: &Incoming<'_>) {
-        let Incoming { publisher, headers, payloads } = *messages;
+        let Incoming { publisher, headers, payloads, .. } = *messages;
         for payload in payloads {
             for group in groups {
                 if !self.groups.get(*group).responder {

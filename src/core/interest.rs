@@ -117,9 +117,21 @@ impl Seat {
     /// # Panics
     /// When `count` is not within 1 to [`SHARDS_MAX`].
     pub fn row(count: usize) -> Vec<Seat> {
+        Seat::row_with(count, count > 1)
+    }
+
+    /// The same, of a broker that keeps journals: they ask even one shard alone.
+    ///
+    /// # Panics
+    /// As [`Seat::row`] does.
+    pub fn row_with_journals(count: usize) -> Vec<Seat> {
+        Seat::row_with(count, true)
+    }
+
+    fn row_with(count: usize, is_asked: bool) -> Vec<Seat> {
         assert!((1..=SHARDS_MAX).contains(&count), "a broker has 1 to {SHARDS_MAX} shards");
         // One shard alone asks nobody.
-        let sizes = if count == 1 { (1, 1) } else { (TOPIC_PLACES, RARE_PLACES) };
+        let sizes = if is_asked { (TOPIC_PLACES, RARE_PLACES) } else { (1, 1) };
         let interest = Arc::new(Interest {
             publications: Masks::new(sizes.0),
             responders: Masks::new(sizes.1),
@@ -145,6 +157,11 @@ impl Seat {
 
     pub(crate) const fn bit(&self) -> u64 {
         1 << self.index
+    }
+
+    /// All shards that may have somebody who wants a topic.
+    pub(crate) fn interested(&self, spot: Spot) -> u64 {
+        self.interest.publications.of(spot)
     }
 
     /// The other shards that may have somebody who wants a topic.

@@ -23,10 +23,12 @@
 #![forbid(unsafe_code)]
 
 mod arena;
+mod catch_up;
 mod chunk;
 pub mod command;
 mod conflation;
 pub mod counters;
+mod cursors;
 pub mod encoding;
 mod exchange;
 mod fanout;
@@ -36,14 +38,17 @@ mod held;
 pub mod interest;
 mod invariants;
 pub mod journal;
+mod journaling;
 mod mail;
 mod memberships;
 mod outbox;
 mod publish;
+mod releases;
 mod requests;
 mod session;
 pub mod settings;
 mod shard;
+mod submissions;
 mod subscribe;
 mod subscription;
 pub mod time;
@@ -52,10 +57,13 @@ pub mod wheel;
 
 pub use command::{Command, Target};
 pub use counters::Counters;
-pub use encoding::{Address, Delivery, Encoding, EncodingId, Event};
+pub use cursors::HistoryMail;
+pub use encoding::{Address, Delivery, Encoding, EncodingId, Event, Numbers};
 pub use interest::{SHARDS_MAX, Seat};
 pub use mail::Envelope;
+pub use releases::Releases;
 pub use session::{SessionId, Slices};
 pub use settings::Settings;
 pub use shard::{Closure, Handled, Shard};
+pub use submissions::{Conditions, CursorId, Submissions};
 pub use time::Time;

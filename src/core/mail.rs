@@ -10,7 +10,7 @@
 //! messages name it by its number, and a number that is told again means the new name from there on. Reading may stop
 //! anywhere and go on in a later turn.
 
-use crate::arena::{GroupKey, MemberKey, MembershipKey, RequestKey};
+use crate::arena::{GroupKey, Key, MemberKey, MembershipKey, RequestKey, SessionKey};
 use crate::session::SessionId;
 use crate::time::Time;
 use fanwire_wire::Code;
@@ -57,6 +57,23 @@ pub(crate) struct Publisher {
     pub(crate) shard: u8,
     pub(crate) session: SessionId,
 }
+
+impl Publisher {
+    /// The same as a number, for records: it means something as long as the broker runs.
+    pub(crate) fn identity(self) -> u64 {
+        let SessionId { key, generation } = self.session;
+        u64::from(self.shard) << 56 | (key.index() as u64 & SLOT_MASK) << 32 | u64::from(generation)
+    }
+
+    /// Who has this identity.
+    pub(crate) fn of_identity(identity: u64) -> Publisher {
+        let key = SessionKey::from_index((identity >> 32 & SLOT_MASK) as usize);
+        Publisher { shard: (identity >> 56) as u8, session: SessionId { key, generation: identity as u32 } }
+    }
+}
+
+/// Slots of sessions that an identity can tell apart; more than there are descriptors.
+const SLOT_MASK: u64 = (1 << 24) - 1;
 
 /// Names a group across shards; the serial tells it from its successors under the same key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,6 +18,7 @@ use crate::settings::CALLS_MAX;
 use crate::shard::Shard;
 use crate::subscription::{Place, Subscription};
 use fanwire_wire::Code;
+use fanwire_wire::frame::Outcome;
 use fanwire_wire::frame::Policy;
 
 /// One subscription's part in a group.
@@ -65,7 +66,7 @@ impl Shard {
     }
 
     /// Asks the group's home to take a subscription in.
-    pub(crate) fn join(&mut self, key: MembershipKey, filter: &str, group: &str, responder: bool) {
+    pub(crate) fn join_group(&mut self, key: MembershipKey, filter: &str, group: &str, responder: bool) {
         let Membership { subscription, serial, home, .. } = self.memberships.memberships[key];
         let Subscription { session, no_echo, .. } = self.subscriptions[subscription];
         if home != self.exchange.seat.number() {
@@ -87,9 +88,8 @@ impl Shard {
             self.memberships.memberships.remove(id.key);
             return self.tell(home, Note::Leave { member }, Parcel::default());
         }
-        let Subscription { session, number, .. } = self.subscriptions[subscription];
-        self.enqueue_event(session, &Event::Subscribed { subscription: number, topic_id: 0 });
-        self.resume(session);
+        self.tell_subscribed(subscription, Outcome::Live);
+        self.resume(self.subscriptions[subscription].session);
     }
 
     /// A subscription ends.

@@ -15,7 +15,7 @@
 
 use crate::arena::{Arena, ChunkKey, EntryKey, Key, SessionKey, SubscriptionKey};
 use crate::chunk::{Purpose, Range};
-use crate::encoding::Event;
+use crate::encoding::{Encoding, Event};
 use crate::session::Slices;
 use crate::settings::{CONTROL_BYTES_RESERVE, ENTRY_BYTES};
 use crate::shard::Shard;
@@ -132,6 +132,73 @@ impl Shard {
             shard.encodings[shard.sessions[session].encoding.0 as usize].render_event(event, out);
         });
         self.counters.deliveries += 1;
+    }
+
+    /// Renders an event in front of an entry of a session's queue that has not begun to be sent.
+    pub(crate) fn insert_event(&mut self, session: SessionKey, before: EntryKey, event: &Event<'_>) {
+        assert!(!self.has_begun(session, before), "nothing is put into the middle of a frame");
+        let chunk = self.chunks.acquire(Purpose::piece(GAP_BYTES));
+        let mut bytes = std::mem::take(&mut self.chunks.get_mut(chunk).bytes);
+        self.encodings[self.sessions[session].encoding.0 as usize].render_event(event, &mut bytes);
+        let range = Range { begin: 0, end: bytes.len() as u32, count: 0 };
+        self.chunks.get_mut(chunk).bytes = bytes;
+        let previous = self.entries[before].previous;
+        let entry = self.entries.insert(Entry {
+            chunk,
+            range,
+            subscription: SubscriptionKey::NONE,
+            content: Content::Control,
+            previous,
+            next: before,
+            next_in_chain: EntryKey::NONE,
+            is_own: false,
+        });
+        self.entries[before].previous = entry;
+        if previous.is_some() {
+            self.entries[previous].next = entry;
+        } else {
+            self.sessions[session].queue.front = entry;
+        }
+        self.charge(session, Self::charge_of(range.bytes()));
+        self.mark_dirty(session);
+    }
+
+    /// Drops a subscription's entries from `first` on; `before` is the one before it in their chain. Nothing is told.
+    pub(crate) fn cut_chain(&mut self, subscription: SubscriptionKey, before: EntryKey, first: EntryKey) {
+        if !first.is_some() {
+            return;
+        }
+        let chain = &mut self.subscriptions[subscription];
+        let session = chain.session;
+        chain.queued_last = before;
+        if before.is_some() {
+            self.entries[before].next_in_chain = EntryKey::NONE;
+        } else {
+            chain.queued_first = EntryKey::NONE;
+        }
+        let mut entry = first;
+        while entry.is_some() {
+            assert!(!self.has_begun(session, entry), "what has begun is sent to its end");
+            let next = self.entries[entry].next_in_chain;
+            self.remove_entry(session, entry);
+            entry = next;
+        }
+    }
+
+    /// Appends a chunk of history: `render` fills it and returns how many records it put there.
+    pub(crate) fn enqueue_history(
+        &mut self,
+        session: SessionKey,
+        render: impl FnOnce(&dyn Encoding, &mut Vec<u8>) -> u32,
+    ) {
+        let chunk = self.chunks.acquire(Purpose::Topic);
+        let mut bytes = std::mem::take(&mut self.chunks.get_mut(chunk).bytes);
+        let count = render(&*self.encodings[self.sessions[session].encoding.0 as usize], &mut bytes);
+        let range = Range { begin: 0, end: bytes.len() as u32, count };
+        self.chunks.get_mut(chunk).bytes = bytes;
+        self.spend(range.bytes() as usize);
+        self.append(session, SubscriptionKey::NONE, chunk, range, Content::Control, false);
+        self.counters.deliveries += u64::from(count);
     }
 
     /// Appends bytes that are this session's alone, to its last entry where that is of the same kind.

@@ -27,6 +27,7 @@ use crate::mail::Publisher;
 use crate::session::{PendingAck, Registered, SessionId};
 use crate::settings::{RUN_BYTES_MAX, RUN_MESSAGES_MAX};
 use crate::shard::{Handled, Shard};
+use crate::submissions::Conditions;
 use crate::subscription::Place;
 use crate::topics::HashedName;
 use fanwire_wire::frame::{AckLevel, Policy, Scope};
@@ -67,21 +68,26 @@ impl Shard {
         id: SessionId,
         target: Target<'_>,
         ack: AckLevel,
+        conditions: Conditions,
         headers: &[u8],
         payloads: &[&[u8]],
     ) -> Result<Handled, Violation> {
         assert!(!payloads.is_empty(), "a command publishes something");
         let session = id.key;
-        let topic = match self.admit(session, target, ack, headers)? {
+        let topic = match self.admit(session, target, headers)? {
             Ok(topic) => topic,
             Err(code) => {
-                let first = self.number_publishes(session, ack, payloads.len());
-                for index in 0..payloads.len() as u64 {
-                    self.refuse_publish(session, first.map(|first| first + index), code);
-                }
+                self.refuse_publishes(session, ack, payloads.len(), code);
                 return Ok(Handled::Done);
             }
         };
+        if self.journal_of(topic).is_some() {
+            return Ok(self.submit(id, topic, ack, conditions, headers, payloads));
+        }
+        if ack >= AckLevel::Journaled || !conditions.are_none() {
+            self.refuse_publishes(session, ack, payloads.len(), Code::AckLevelUnavailable);
+            return Ok(Handled::Done);
+        }
         let others = self.others_of(topic);
         if let Others::Some { spot, mask } = others
             && self.must_wait(session, mask, Some(spot))
@@ -89,8 +95,8 @@ impl Shard {
             return Ok(Handled::Postponed);
         }
         let first = self.number_publishes(session, ack, payloads.len());
-        let messages =
-            Incoming { publisher: Publisher { shard: self.exchange.seat.number(), session: id }, headers, payloads };
+        let publisher = Publisher { shard: self.exchange.seat.number(), session: id };
+        let messages = Incoming { publisher, headers, payloads, recorded: None };
         self.counters.messages_in += payloads.len() as u64;
         self.counters.payload_bytes_in += payloads.iter().map(|payload| payload.len() as u64).sum::<u64>();
         self.route(topic, others.mask(), &messages);
@@ -132,7 +138,7 @@ impl Shard {
 
     /// The number of the first of so many publishes, where they ask for an acknowledgement.
     #[inline]
-    fn number_publishes(&mut self, session: SessionKey, ack: AckLevel, count: usize) -> Option<u64> {
+    pub(crate) fn number_publishes(&mut self, session: SessionKey, ack: AckLevel, count: usize) -> Option<u64> {
         (ack != AckLevel::None).then(|| {
             let publishing = &mut self.sessions[session].more_mut().publishing;
             publishing.number += count as u64;
@@ -146,7 +152,6 @@ impl Shard {
         &mut self,
         session: SessionKey,
         target: Target<'a>,
-        ack: AckLevel,
         headers: &[u8],
     ) -> Result<Result<Routed<'a>, Code>, Violation> {
         let topic = match target {
@@ -161,8 +166,6 @@ impl Shard {
         Ok(topic.and_then(|topic| {
             if headers.len() > self.settings.limits.headers_bytes_max as usize {
                 Err(Code::HeadersTooLarge)
-            } else if matches!(ack, AckLevel::Journaled | AckLevel::Durable) {
-                Err(Code::AckLevelUnavailable)
             } else {
                 Ok(topic)
             }
@@ -314,6 +317,14 @@ impl Shard {
         }
     }
 
+    /// Refuses publishes that came together.
+    pub(crate) fn refuse_publishes(&mut self, session: SessionKey, ack: AckLevel, count: usize, code: Code) {
+        let first = self.number_publishes(session, ack, count);
+        for index in 0..count as u64 {
+            self.refuse_publish(session, first.map(|first| first + index), code);
+        }
+    }
+
     fn refuse_publish(&mut self, session: SessionKey, number: Option<u64>, code: Code) {
         let scope = if number.is_some() { Scope::Publish } else { Scope::UnackedPublish };
         self.refuse(session, scope, code, number.unwrap_or(0));
@@ -325,7 +336,9 @@ impl Shard {
             return;
         };
         for PendingAck { first, count } in std::mem::take(&mut more.publishing.pending_acks) {
-            self.enqueue_event(session, &Event::Acked { first, count, level: AckLevel::Routed });
+            let level = AckLevel::Routed;
+            let event = Event::Acked { first, count, level, first_sequence: 0, is_duplicate: false };
+            self.enqueue_event(session, &event);
         }
     }
 

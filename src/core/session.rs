@@ -1,6 +1,6 @@
 //! Sessions: who is there, what they hold, and the queue of what they are to be sent.
 
-use crate::arena::{Arena, CallKey, Key, RequestKey, SessionKey, SubscriptionKey, TopicKey};
+use crate::arena::{Arena, CallKey, CursorKey, Key, RequestKey, SessionKey, SubscriptionKey, TopicKey};
 use crate::encoding::EncodingId;
 use crate::held::HeldList;
 use crate::outbox::Queue;
@@ -77,6 +77,8 @@ pub(crate) struct More {
     pub(crate) publishing: Publishing,
     pub(crate) dialogue: Option<Box<Dialogue>>,
     pub(crate) held: HeldList,
+    /// Those of its subscriptions that are served from a journal.
+    pub(crate) cursors: Vec<CursorKey>,
 }
 
 /// What a session has that registers topics or wants acknowledgements.
@@ -118,6 +120,8 @@ pub(crate) struct Session {
     pub(crate) waiting: Waiting,
     /// Some value is held for it, so that most deliveries need not look further.
     pub(crate) has_held: bool,
+    /// Some cursor of it goes on once the queue is shorter.
+    pub(crate) awaits_history: bool,
     /// Its only subscription; when there are several, `more` has them.
     only: SubscriptionKey,
     more: Option<Box<More>>,
@@ -149,6 +153,7 @@ impl Session {
             owes_room: false,
             waiting: Waiting::Nothing,
             has_held: false,
+            awaits_history: false,
             only: SubscriptionKey::NONE,
             more: None,
             queue: Queue::EMPTY,
@@ -177,6 +182,11 @@ impl Session {
 
     pub(crate) fn dialogue_mut(&mut self) -> Option<&mut Dialogue> {
         self.more.as_mut()?.dialogue.as_deref_mut()
+    }
+
+    /// Its cursors; none for most.
+    pub(crate) fn cursors(&self) -> &[CursorKey] {
+        self.more.as_ref().map_or(&[], |more| &more.cursors)
     }
 
     pub(crate) fn held(&self) -> HeldList {
@@ -246,6 +256,6 @@ mod tests {
 
     #[test]
     fn what_every_idle_client_pays_for_its_session_and_subscription_does_not_grow_unseen() {
-        assert_eq!((size_of::<Session>(), size_of::<Subscription>()), (56, 36));
+        assert_eq!((size_of::<Session>(), size_of::<Subscription>()), (56, 40));
     }
 }

@@ -13,10 +13,11 @@
 //! A session's life: `open_session`, commands, `end_session` (it wants and gets nothing new, but what was queued is
 //! still flushed), `remove_session`.
 
-use crate::arena::{Arena, CallKey, ChunkKey, HeldKey, Key, RequestKey, SessionKey, SubscriptionKey};
+use crate::arena::{Arena, CallKey, ChunkKey, CursorKey, HeldKey, Key, RequestKey, SessionKey, SubscriptionKey};
 use crate::chunk::{Chunks, Range};
 use crate::command::Command;
 use crate::counters::Counters;
+use crate::cursors::Cursor;
 use crate::encoding::{ENCODINGS_MAX, Encoding, EncodingId, Event};
 use crate::exchange::Exchange;
 use crate::fanout::{Open, OpenIndex};
@@ -24,11 +25,14 @@ use crate::filters::{Filters, Matches};
 use crate::groups::Groups;
 use crate::held::HeldValues;
 use crate::interest::Seat;
+use crate::journal::plan::Plan;
+use crate::journaling::Journaling;
 use crate::memberships::Memberships;
 use crate::outbox::{Content, Entries};
 use crate::requests::{Asked, Owed, Question};
 use crate::session::{Registered, Session, SessionId, Slices, Subscriptions, Waiting};
 use crate::settings::{QUEUE_BYTES_CEILING, Settings};
+use crate::submissions::Conditions;
 use crate::time::Time;
 use crate::topics::Topics;
 use crate::wheel::Wheel;
@@ -81,6 +85,9 @@ pub struct Shard {
     pub(crate) owed: Arena<CallKey, Owed>,
     pub(crate) request_serials: u64,
     pub(crate) exchange: Exchange,
+    pub(crate) journaling: Journaling,
+    pub(crate) cursors: Arena<CursorKey, Cursor>,
+    pub(crate) cursor_serials: u64,
     pub(crate) chunks: Chunks,
     pub(crate) entries: Entries,
     pub(crate) held: HeldValues,
@@ -147,6 +154,9 @@ impl Shard {
             owed: Arena::new(),
             request_serials: 0,
             exchange: Exchange::new(seat, settings.mailbox_bytes_max),
+            journaling: Journaling::new(Plan::default(), settings.mailbox_bytes_max),
+            cursors: Arena::new(),
+            cursor_serials: 0,
             chunks: Chunks::default(),
             entries: Arena::new(),
             held: HeldValues::new(settings.seed),
@@ -169,12 +179,25 @@ impl Shard {
         }
     }
 
+    /// The same shard of a broker that keeps journals; all of its shards have the same plan.
+    ///
+    /// # Panics
+    /// When the shard knows topics already.
+    #[must_use]
+    pub fn with_journals(mut self, plan: Plan) -> Self {
+        assert!(self.topics.len() == 0, "the plan is settled before the first topic is known");
+        self.topics.keep(plan.clone());
+        self.journaling = Journaling::new(plan, self.settings.mailbox_bytes_max);
+        self
+    }
+
     /// Begins a turn: moves the shard's clock and fires what is due.
     pub fn begin_turn(&mut self, now: Time) {
         debug_assert!(self.opens.is_empty() && self.acking.is_empty(), "the last turn was finished");
         self.now = self.now.max(now);
         // What a flush has released is no part of this turn's budget.
         self.spent = 0;
+        self.journaling.begin_turn();
         self.chunks.trim();
         let mut due = std::mem::take(&mut self.due);
         self.wheel.expire(self.now, &mut due);
@@ -215,7 +238,10 @@ impl Shard {
                 Ok(Handled::Done)
             }
             Command::Publish { target, ack, headers, payloads } => {
-                self.publish(session, target, ack, headers, payloads)
+                self.publish(session, target, ack, Conditions::default(), headers, payloads)
+            }
+            Command::PublishIf { target, ack, conditions, headers, payload } => {
+                self.publish(session, target, ack, conditions, headers, &[payload])
             }
             Command::Subscribe(ref wish) => self.subscribe(key, wish),
             Command::Unsubscribe { subscription } => {
@@ -246,6 +272,7 @@ impl Shard {
     pub fn finish_turn(&mut self) {
         self.seal_all();
         self.end_posting();
+        self.end_submitting();
         let mut acking = std::mem::take(&mut self.acking);
         for session in acking.drain(..) {
             if self.sessions.get(session).is_some() {
@@ -309,6 +336,9 @@ impl Shard {
         if self.sessions[key].owes_room {
             self.tell_room(key);
         }
+        if self.sessions[key].awaits_history && Shard::may_read_on(&self.sessions[key]) {
+            self.feed_cursors(key);
+        }
         if !is_blocked && self.sessions[key].queue.is_empty() {
             self.release_waiting(key);
         }
@@ -344,6 +374,7 @@ impl Shard {
             self.send_acks(key);
         }
         for subscription in self.sessions[key].take_subscriptions() {
+            self.drop_cursor_of(subscription);
             self.detach(subscription);
             self.end_held_under(key, subscription, false);
             self.detach_chain(subscription);
@@ -373,6 +404,7 @@ impl Shard {
         self.sessions.remove(key);
         if self.sessions.len() == 0 && self.groups.is_empty() {
             self.end_posting();
+            self.end_submitting();
             self.forget_envelopes();
             self.topics.forget_all();
         }
@@ -411,7 +443,7 @@ impl Shard {
     /// Whether nobody waits for anything: no queue, no value held, no request in flight, no mail under way.
     pub fn is_at_rest(&self) -> bool {
         let is_answered = self.asked.len() == 0 && self.owed.len() == 0;
-        let is_settled = self.memberships.are_settled() && self.exchange.is_at_rest();
+        let is_settled = self.memberships.are_settled() && self.exchange.is_at_rest() && self.journaling.is_at_rest();
         self.charged_bytes == 0 && self.entries.len() == 0 && is_answered && is_settled
     }
 
@@ -447,7 +479,7 @@ impl Shard {
     pub(crate) fn refuse(&mut self, session: SessionKey, scope: Scope, code: Code, reference: u64) {
         self.counters.refused += 1;
         self.refusal = Some(code);
-        self.enqueue_event(session, &Event::Refused { scope, code, reference });
+        self.enqueue_event(session, &Event::Refused { scope, code, reference, actual: None });
     }
 
     /// While all queues together are beyond their bound, the largest one's session goes. What sessions that go already

@@ -9,31 +9,46 @@ use crate::arena::{EntryKey, HeldKey, Key, SessionKey, SubscriptionKey};
 use crate::command::Subscribe;
 use crate::encoding::Event;
 use crate::interest::{Kind, Reach};
+use crate::journal::plan::JournalId;
 use crate::session::SessionId;
 use crate::shard::{Handled, Shard};
 use crate::subscription::{Place, Subscription};
 use crate::topics::Topic;
-use fanwire_wire::frame::{Policy, Scope, Start};
+use fanwire_wire::frame::{Outcome, Policy, Scope, Start};
 use fanwire_wire::topic::check_group;
 use fanwire_wire::{Code, TopicFilter, Violation};
+
+/// A SUBSCRIBE that can be done.
+struct Checked<'a> {
+    filter: TopicFilter<'a>,
+    group: Option<&'a str>,
+    /// The journal that all its topics are in; none for a group.
+    journal: JournalId,
+}
 
 impl Shard {
     pub(crate) fn subscribe(&mut self, session: SessionKey, wish: &Subscribe<'_>) -> Result<Handled, Violation> {
         let Err(index) = self.sessions[session].find_subscription(wish.subscription, &self.subscriptions) else {
             return Err(Violation(Code::DuplicateSubscription));
         };
-        let (filter, group) = match self.check_subscribe(session, wish) {
+        let Checked { filter, group, journal } = match self.check_subscribe(session, wish) {
             Ok(checked) => checked,
             Err(code) => {
                 self.refuse(session, Scope::Subscription, code, u64::from(wish.subscription));
                 return Ok(Handled::Done);
             }
         };
+        if wish.start != Start::Live && self.must_wait_for_journal(session) {
+            return Ok(Handled::Postponed);
+        }
         let home = group.map(|group| self.home_of(filter, group, wish.responder));
         if let Some(home) = home
             && self.must_wait(session, 1 << home & !self.exchange.seat.bit(), None)
         {
             return Ok(Handled::Postponed);
+        }
+        if journal.is_some() {
+            self.begin_listening();
         }
         let key = self.subscriptions.next_key();
         let (place, position) = match home {
@@ -51,37 +66,61 @@ impl Shard {
             max_rate_hz: wish.max_rate_hz,
             policy: wish.policy,
             no_echo: wish.no_echo,
+            journal,
+            is_replaying: false,
         });
         assert!(inserted == key, "nothing else was inserted meanwhile");
         self.sessions[session].insert_subscription(index, key, &self.subscriptions);
         if matches!(wish.policy, Policy::Conflate | Policy::DropOldest) {
             self.want_freshness(session);
         }
-        let topic_id = match place {
+        match place {
             Place::Topic(topic) => {
                 self.topics.get_mut(topic).encodings |= 1 << self.sessions[session].encoding.0;
-                Topic::id_of(topic)
             }
-            Place::Node(_) => 0,
+            Place::Node(_) => {}
             Place::Group(membership) => {
                 // It is told once the group's home has it.
-                self.join(membership, filter.as_str(), group.unwrap_or_default(), wish.responder);
+                self.join_group(membership, filter.as_str(), group.unwrap_or_default(), wish.responder);
                 return Ok(Handled::Done);
             }
-        };
-        self.enqueue_event(session, &Event::Subscribed { subscription: wish.subscription, topic_id });
+        }
+        if wish.start == Start::Live {
+            self.tell_subscribed(key, Outcome::Live);
+        } else {
+            // It is told once the journal has found the place.
+            self.open_cursor(key, wish.start, false);
+        }
         Ok(Handled::Done)
+    }
+
+    /// Tells that a subscription stands, and how it begins.
+    pub(crate) fn tell_subscribed(&mut self, key: SubscriptionKey, outcome: Outcome) {
+        let Subscription { session, number, journal, .. } = self.subscriptions[key];
+        let epoch = if journal.is_some() { self.journaling.plan.get(journal).epoch } else { 0 };
+        let topic_id = self.topic_id_of(key);
+        self.enqueue_event(session, &Event::Subscribed { subscription: number, topic_id, outcome, epoch });
+    }
+
+    /// What frames call a subscription's topic; 0 where they give its name.
+    fn topic_id_of(&self, key: SubscriptionKey) -> u32 {
+        match self.subscriptions[key].place {
+            Place::Topic(topic) => Topic::id_of(topic),
+            Place::Node(_) | Place::Group(_) => 0,
+        }
+    }
+
+    /// Who begins to hear a journal's releases in the middle of a turn must not fall back on what came before.
+    pub(crate) fn begin_listening(&mut self) {
+        self.seal_all();
+        self.journaling.begin_stretch();
     }
 
     fn home_of(&self, filter: TopicFilter<'_>, group: &str, responder: bool) -> u8 {
         self.groups.home_of(filter.as_str(), group, responder, self.exchange.seat.count())
     }
 
-    fn check_subscribe<'a>(
-        &self,
-        session: SessionKey,
-        wish: &Subscribe<'a>,
-    ) -> Result<(TopicFilter<'a>, Option<&'a str>), Code> {
+    fn check_subscribe<'a>(&self, session: SessionKey, wish: &Subscribe<'a>) -> Result<Checked<'a>, Code> {
         let limits = &self.settings.limits;
         let is_full = self.sessions[session].subscription_count() >= limits.subscriptions_max as usize
             || self.subscriptions.len() >= self.settings.subscriptions_total_max as usize;
@@ -93,16 +132,31 @@ impl Shard {
         if wish.responder && group.is_none() {
             return Err(Code::InvalidGroup);
         }
-        if wish.policy == Policy::CatchUp || (wish.policy == Policy::Conflate && group.is_some()) {
+        let journal = if group.is_some() || self.journaling.plan.is_empty() {
+            JournalId::NONE
+        } else {
+            self.journaling.plan.covering(filter.as_str())
+        };
+        let is_possible = match wish.policy {
+            Policy::CatchUp => journal.is_some(),
+            Policy::Conflate => group.is_none(),
+            Policy::Disconnect | Policy::DropOldest | Policy::DropNewest => true,
+        };
+        if !is_possible {
             return Err(Code::PolicyUnavailable);
         }
         if wish.max_rate_hz > 0 && wish.policy != Policy::Conflate {
             return Err(Code::RateUnavailable);
         }
-        if wish.start != Start::Live {
+        let is_startable = match wish.start {
+            Start::Live => true,
+            Start::Sequence { .. } => journal.is_some() && filter.is_exact(),
+            _ => journal.is_some(),
+        };
+        if !is_startable {
             return Err(Code::StartUnavailable);
         }
-        Ok((filter, group))
+        Ok(Checked { filter, group, journal })
     }
 
     /// Puts a subscription where it will be found, by the other shards too, and returns where.
@@ -130,8 +184,20 @@ impl Shard {
         let Ok(index) = self.sessions[session].find_subscription(number, &self.subscriptions) else {
             return self.refuse(session, Scope::Subscription, Code::UnknownSubscription, u64::from(number));
         };
+        self.end_subscription(session, index, None);
+    }
+
+    /// Ends a subscription that cannot go on.
+    pub(crate) fn end_by_broker(&mut self, key: SubscriptionKey, code: Code) {
+        let Subscription { session, number, .. } = self.subscriptions[key];
+        let index = self.sessions[session].find_subscription(number, &self.subscriptions);
+        self.end_subscription(session, index.expect("a subscription is its session's"), Some(code));
+    }
+
+    fn end_subscription(&mut self, session: SessionKey, index: usize, code: Option<Code>) {
         let key = self.sessions[session].remove_subscription(index);
-        let place = self.subscriptions[key].place;
+        let Subscription { place, number, .. } = self.subscriptions[key];
+        self.drop_cursor_of(key);
         self.detach(key);
         self.end_held_under(session, key, true);
         if let Place::Topic(topic) = place {
@@ -139,7 +205,7 @@ impl Shard {
         }
         self.detach_chain(key);
         self.subscriptions.remove(key);
-        self.enqueue_event(session, &Event::Unsubscribed { subscription: number });
+        self.enqueue_event(session, &Event::Unsubscribed { subscription: number, code });
     }
 
     /// Takes a subscription out of its place; what was published before is fanned out first.

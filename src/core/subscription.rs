@@ -1,6 +1,7 @@
 //! A subscription of a local session: what it asked for, where it stands, and what waits under it.
 
 use crate::arena::{EntryKey, HeldKey, MembershipKey, NodeKey, SessionKey, TopicKey};
+use crate::journal::plan::JournalId;
 use fanwire_wire::frame::Policy;
 
 /// Where a subscription is attached.
@@ -29,6 +30,10 @@ pub(crate) struct Subscription {
     pub(crate) max_rate_hz: u16,
     pub(crate) policy: Policy,
     pub(crate) no_echo: bool,
+    /// The journal that all topics of its filter are in.
+    pub(crate) journal: JournalId,
+    /// It is served from the journal: what is released now is not for it, but will be.
+    pub(crate) is_replaying: bool,
 }
 
 impl Subscription {

@@ -20,6 +20,7 @@ use crate::arena::{Arena, GroupKey, Key, MatchKey, SubscriptionKey, TopicKey};
 use crate::fanout::OpenIndex;
 use crate::filters::{FirstLevel, Matches};
 use crate::interest::Spot;
+use crate::journal::plan::{JournalId, Plan};
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
@@ -48,8 +49,10 @@ pub(crate) struct Topic {
     generation: u32,
     /// Where other shards look for who wants it.
     pub(crate) spot: Spot,
-    /// Its number in the mail of this turn.
+    /// Its number in the mail of this turn, whether to other shards or to the journal.
     pub(crate) posted: u32,
+    /// The journal that keeps it.
+    pub(crate) journal: JournalId,
     pub(crate) open: OpenIndex,
     holds: u32,
     is_remembered: bool,
@@ -109,6 +112,7 @@ pub(crate) struct Topics {
     remembered_max: usize,
     /// By hash: a mark of the unknown name that was seen last among those with this place.
     seen: Box<[u16]>,
+    plan: Plan,
 }
 
 /// A topic in the table of names. With its hash beside it, a search for an unknown name hardly ever leaves the table,
@@ -148,7 +152,13 @@ impl Topics {
             remembered: VecDeque::new(),
             remembered_max: remembered_max as usize,
             seen: vec![0; (remembered_max as usize).next_power_of_two()].into(),
+            plan: Plan::default(),
         }
+    }
+
+    /// Topics are journaled as this plan says, from the first one on.
+    pub(crate) fn keep(&mut self, plan: Plan) {
+        self.plan = plan;
     }
 
     /// The hash that names are found by.
@@ -185,6 +195,7 @@ impl Topics {
             generation: 0,
             spot,
             posted: UNPOSTED,
+            journal: self.plan.journal_of(name.text),
             open: OpenIndex::NONE,
             holds: 0,
             is_remembered: true,

@@ -16,10 +16,12 @@
 
 use crate::run::{self, Payloads};
 use crate::{Closing, Context, NATIVE, Progress};
-use fanwire_core::{Command, Handled, SessionId, Target, Time, command};
-use fanwire_wire::frame::{Frame, Goaway, Hello, Ping, Pong, Refusal, Scope, Welcome};
+use fanwire_core::{Command, Conditions, Handled, SessionId, Target, Time, command};
+use fanwire_wire::frame::{
+    Frame, Goaway, Hello, Ping, Pong, Publish, PublishExtensions, PublishShort, Refusal, Scope, Welcome,
+};
 use fanwire_wire::limits::HELLO_BYTES_MAX;
-use fanwire_wire::{ClientPreface, Code, Direction, Inbox, ServerPreface, Violation, decode};
+use fanwire_wire::{ClientPreface, Code, Decoded, Direction, Extensions, Inbox, ServerPreface, Violation, decode};
 use std::time::Duration;
 
 /// Frames of one connection in one turn, and what the last run has beyond them; the others wait for the next one.
@@ -243,9 +245,9 @@ impl Native {
     }
 
     fn execute(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Result<Handled, Violation> {
-        let frame = decode(bytes, Direction::ToBroker)?.frame;
+        let Decoded { frame, extensions } = decode(bytes, Direction::ToBroker)?;
         match (&self.stage, frame) {
-            (Stage::Open { session, .. }, frame) => self.command(*session, &frame, context),
+            (Stage::Open { session, .. }, frame) => self.command(*session, &frame, extensions, context),
             (Stage::Hello { session, version }, Frame::Hello(hello)) => {
                 self.welcome(*session, *version, &hello, context).map(|()| Handled::Done)
             }
@@ -285,9 +287,18 @@ impl Native {
         &mut self,
         session: SessionId,
         frame: &Frame<'_>,
+        extensions: Extensions<'_>,
         context: &mut Context<'_>,
     ) -> Result<Handled, Violation> {
         let command = match *frame {
+            Frame::PublishShort(PublishShort { ack, short_id, headers, payload }) if !extensions.is_empty() => {
+                let conditions = conditions_of(extensions);
+                Command::PublishIf { target: Target::Short(short_id), ack, conditions, headers, payload }
+            }
+            Frame::Publish(Publish { ack, topic, headers, payload }) if !extensions.is_empty() => {
+                let conditions = conditions_of(extensions);
+                Command::PublishIf { target: Target::Name(topic), ack, conditions, headers, payload }
+            }
             Frame::PublishShort(ref publish) => Command::Publish {
                 target: Target::Short(publish.short_id),
                 ack: publish.ack,
@@ -460,6 +471,11 @@ impl Native {
             _ => &[],
         }
     }
+}
+
+fn conditions_of(extensions: Extensions<'_>) -> Conditions {
+    let PublishExtensions { expect, producer } = extensions.publish();
+    Conditions { expect, producer }
 }
 
 impl Rest {

@@ -1,9 +1,12 @@
 //! The native protocol's bytes of deliveries and events (protocol.md section 5).
 
-use fanwire_core::{Address, Delivery, Encoding, Event};
+use fanwire_core::journal::history::HistoryRecord;
+use fanwire_core::{Address, Delivery, Encoding, Event, Numbers};
 use fanwire_wire::frame::{
-    Ack, Call, Frame, Gap, Message, MessageGroup, MessageNamed, Outcome, Refusal, Response, Subscribed, Unsubscribed,
+    Ack, Area, Call, CaughtUp, Cursor, Frame, Gap, History, Message, MessageGroup, MessageNamed, Record, RecordNamed,
+    Refusal, Response, Subscribed, Unsubscribed,
 };
+use fanwire_wire::{Code, Extensions};
 
 /// Renders native frames.
 #[derive(Debug, Clone, Copy)]
@@ -12,21 +15,48 @@ pub struct NativeEncoding;
 impl Encoding for NativeEncoding {
     #[inline(always)]
     fn render_message(&self, message: &Delivery<'_>, out: &mut Vec<u8>) {
-        let Delivery { address, topic, headers, payload } = *message;
-        match address {
-            Address::Id(topic_id) => Message { topic_id, headers, payload }.encode(out),
-            Address::Name => MessageNamed { topic: topic.as_bytes(), headers, payload }.encode(out),
+        let Delivery { address, topic, numbers, headers, payload } = *message;
+        match (address, numbers) {
+            (Address::Id(topic_id), None) => Message { topic_id, headers, payload }.encode(out),
+            (Address::Name, None) => MessageNamed { topic: topic.as_bytes(), headers, payload }.encode(out),
+            (Address::Id(topic_id), Some(Numbers { sequence, .. })) => {
+                Record { topic_id, sequence, headers, payload }.encode(out);
+            }
+            (Address::Name, Some(Numbers { sequence, position })) => {
+                RecordNamed { sequence, position, topic: topic.as_bytes(), headers, payload }.encode(out);
+            }
         }
+    }
+
+    fn render_history(&self, subscription: u32, record: &HistoryRecord<'_>, out: &mut Vec<u8>) {
+        let HistoryRecord { topic, sequence, position, time_us, headers, payload, .. } = *record;
+        History { subscription, sequence, position, time_us, topic: topic.as_bytes(), headers, payload }.encode(out);
     }
 
     fn render_event(&self, event: &Event<'_>, out: &mut Vec<u8>) {
         let frame: Frame<'_> = match *event {
-            Event::Subscribed { subscription, topic_id } => {
-                Subscribed { subscription, topic_id, outcome: Outcome::Live, epoch: 0 }.into()
+            Event::Subscribed { subscription, topic_id, outcome, epoch } => {
+                Subscribed { subscription, topic_id, outcome, epoch }.into()
             }
-            Event::Unsubscribed { subscription } => Unsubscribed { subscription, code: 0 }.into(),
-            Event::Acked { first, count, level } => Ack { first, count, level, first_sequence: 0 }.into(),
-            Event::Refused { scope, code, reference } => Refusal::new(scope, code, reference, "").into(),
+            Event::Unsubscribed { subscription, code } => {
+                Unsubscribed { subscription, code: code.map_or(0, Code::number) }.into()
+            }
+            Event::CaughtUp { subscription, position } => CaughtUp { subscription, position }.into(),
+            Event::Cursor { subscription, position } => Cursor { subscription, position }.into(),
+            Event::Acked { first, count, level, first_sequence, is_duplicate } => {
+                let ack = Ack { first, count, level, first_sequence };
+                if is_duplicate {
+                    return ack.encode_with(Extensions::OF_DUPLICATES, out);
+                }
+                ack.into()
+            }
+            Event::Refused { scope, code, reference, actual } => {
+                let refusal = Refusal::new(scope, code, reference, "");
+                if let Some(sequence) = actual {
+                    return refusal.encode_with(Area::of_actual(sequence).extensions(), out);
+                }
+                refusal.into()
+            }
             Event::Gap { subscription, dropped, conflated } => Gap { subscription, dropped, conflated }.into(),
             Event::GroupMessage { subscription, topic, headers, payload } => {
                 MessageGroup { subscription, topic: topic.as_bytes(), headers, payload }.into()
@@ -35,7 +65,7 @@ impl Encoding for NativeEncoding {
                 Call { subscription, handle, deadline_ms, topic: topic.as_bytes(), headers, payload }.into()
             }
             Event::Response { correlation, code, headers, payload } => {
-                Response { correlation, code: code.map_or(0, fanwire_wire::Code::number), headers, payload }.into()
+                Response { correlation, code: code.map_or(0, Code::number), headers, payload }.into()
             }
         };
         frame.encode(out);

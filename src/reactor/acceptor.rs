@@ -202,6 +202,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::reactor::Team;
+    use fanwire_core::journal::plan::Plan;
     use std::net::TcpStream as Peer;
 
     /// A team of one reactor whose threads are not started.
@@ -209,12 +210,12 @@ mod tests {
         let config = Config::default();
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), &config.socket).unwrap();
         let address = listener.local_address().unwrap();
-        (Team::assemble(&config, listener, connections_max).unwrap(), address)
+        (Team::assemble(&config, listener, connections_max, &Plan::default()).unwrap(), address)
     }
 
     #[test]
     fn a_pause_has_its_time_whatever_the_listener_tells_and_needs_no_edge_to_end() {
-        let (Team { mut acceptor, reactors }, address) = team(10);
+        let (Team { mut acceptor, reactors, .. }, address) = team(10);
         let mut events = Events::with_capacity(EVENTS_MAX);
         acceptor.clock.tick();
         acceptor.pause(Duration::from_secs(3_600));
@@ -235,7 +236,7 @@ mod tests {
     #[test]
     fn when_no_door_takes_a_connection_it_is_kept_and_the_others_wait_outside() {
         const CROWD: usize = 300;
-        let (Team { mut acceptor, mut reactors }, address) = team(CROWD);
+        let (Team { mut acceptor, mut reactors, .. }, address) = team(CROWD);
         let mut events = Events::with_capacity(EVENTS_MAX);
         let _peers: Vec<Peer> = (0..CROWD).map(|_| Peer::connect(address).unwrap()).collect();
         while acceptor.kept.is_none() {

@@ -37,6 +37,7 @@ mod door;
 mod drain;
 mod flush;
 mod handover;
+mod journal_mail;
 mod journalist;
 mod listener;
 mod mailbox;
@@ -49,8 +50,9 @@ mod tests;
 
 pub use acceptor::Acceptor;
 pub use control::Handle;
+pub use journal_mail::{Counter, Desk, Sleeper};
 pub use listener::Listener;
-pub use team::Team;
+pub use team::{JournalSeat, Team};
 
 use crate::config::{Config, Limits};
 use calls::Calls;
@@ -154,7 +156,7 @@ struct Buffers {
 impl Reactor {
     /// A reactor in its seat, with its share of what the configuration allows.
     fn new(seat: Seat, config: &Config) -> Reactor {
-        let Seat { index, poll, control, entrance, doors, departures, post, shard, clock, seed } = seat;
+        let Seat { index, poll, control, entrance, doors, departures, post, shard, clock, seed, plan } = seat;
         let limits = config.limits_of_one_reactor();
         Reactor {
             index,
@@ -179,7 +181,8 @@ impl Reactor {
                 fanwire_gateway::encodings(),
                 shard,
                 clock.now(),
-            ),
+            )
+            .with_journals(plan),
             connections: Slab::new(),
             attached: Vec::new(),
             ready: VecDeque::new(),

@@ -1,4 +1,5 @@
-//! The post: mail that the shard has for other reactors goes into their mailboxes, and what came in goes to the shard.
+//! The post: mail that the shard has for other reactors and the journal goes into their mailboxes, and what came in
+//! goes to the shard.
 //!
 //! ```text
 //!  this shard --mail_to--> envelope --Sender--> | mailbox | --Receiver--> receive_mail --> another shard
@@ -18,6 +19,7 @@
 use super::Reactor;
 use super::connection::Work;
 use super::door::Door;
+use super::journal_mail::{JournalPost, Submitted};
 use super::mailbox::{Bell, Receiver, Sender, mailbox};
 use fanwire_core::{Envelope, SHARDS_MAX, Shard};
 use std::io;
@@ -56,6 +58,8 @@ pub(super) struct Post {
     /// How far the own drain has come.
     mark: u8,
     is_lying: bool,
+    /// Its ends towards the journal, if the broker keeps any.
+    journal: Option<JournalPost>,
 }
 
 struct Lane {
@@ -77,21 +81,26 @@ struct Inlet {
 }
 
 impl Post {
+    /// The bells of all reactors, by number.
+    pub(super) fn bells(count: usize) -> Arc<[Bell]> {
+        (0..count).map(|_| Bell::new()).collect()
+    }
+
     /// The posts of all reactors, by number.
-    pub(super) fn row(doors: &Arc<[Door]>) -> Vec<Post> {
+    pub(super) fn row(doors: &Arc<[Door]>, bells: &Arc<[Bell]>) -> Vec<Post> {
         let count = doors.len();
         assert!(count <= SHARDS_MAX, "the configuration allows no more reactors than shards can name");
-        let bells: Arc<[Bell]> = (0..count).map(|_| Bell::new()).collect();
         let mut posts: Vec<Post> = (0..count)
             .map(|own| Post {
                 own,
-                bells: Arc::clone(&bells),
+                bells: Arc::clone(bells),
                 doors: Arc::clone(doors),
                 lanes: (0..count).map(|_| None).collect(),
                 inlets: (0..count).map(|_| None).collect(),
                 next: 0,
                 mark: 0,
                 is_lying: false,
+                journal: None,
             })
             .collect();
         for from in 0..count {
@@ -104,6 +113,11 @@ impl Post {
         posts
     }
 
+    /// Gives the post its ends towards the journal.
+    pub(super) fn connect(&mut self, journal: JournalPost) {
+        self.journal = Some(journal);
+    }
+
     /// Tells the shard what of its mail has been read, so that who waits for room goes on.
     pub(super) fn note_transit(&mut self, shard: &mut Shard) {
         for (to, lane) in self.lanes.iter_mut().enumerate() {
@@ -112,10 +126,18 @@ impl Post {
             lane.is_in_transit = bytes > 0;
             shard.note_transit(to, bytes);
         }
+        if let Some(journal) = self.journal.as_mut().filter(|journal| journal.is_in_transit) {
+            let bytes = journal.submissions.bytes_in_transit();
+            journal.is_in_transit = bytes > 0;
+            shard.note_journal_transit(bytes);
+        }
     }
 
     /// Gives the shard the letters that came in, a share of each sender's, until `is_enough` says so.
     fn read(&mut self, shard: &mut Shard, is_enough: impl Fn(&Shard) -> bool) -> io::Result<()> {
+        if let Some(journal) = &mut self.journal {
+            journal.read(shard, &is_enough);
+        }
         let mut idle_count = 0;
         for _ in 0..LETTERS_PER_TURN_MAX {
             if idle_count == self.inlets.len() || is_enough(shard) {
@@ -174,6 +196,24 @@ impl Post {
         Ok(())
     }
 
+    /// The same for the journal.
+    fn submit(&mut self, shard: &mut Shard) {
+        let Post { journal: Some(journal), mark, .. } = self else { return };
+        if !shard.has_submissions() && journal.marked == *mark {
+            return;
+        }
+        let mut letter = Submitted { submissions: std::mem::take(shard.submissions()), mark: *mark };
+        let bytes = letter.submissions.bytes() as u64;
+        journal.is_refused = !journal.submissions.post(&mut letter, bytes);
+        *shard.submissions() = letter.submissions;
+        shard.note_journal_transit(journal.submissions.bytes_in_transit());
+        journal.is_in_transit = true;
+        if !journal.is_refused {
+            journal.marked = *mark;
+            journal.journal.ring();
+        }
+    }
+
     fn ring(&self, reactor: usize) -> io::Result<()> {
         if self.bells[reactor].must_ring() { self.doors[reactor].wake() } else { Ok(()) }
     }
@@ -184,12 +224,16 @@ impl Post {
         let is_postable = |(to, lane): (usize, &Option<Lane>)| {
             lane.as_ref().is_some_and(|lane| !lane.is_refused && (shard.has_mail(to) || lane.marked != self.mark))
         };
-        is_reading || self.lanes.iter().enumerate().any(is_postable)
+        let has_journal_work = self.journal.as_ref().is_some_and(|journal| {
+            journal.reading.is_some()
+                || (!journal.is_refused && (shard.has_submissions() || journal.marked != self.mark))
+        });
+        is_reading || has_journal_work || self.lanes.iter().enumerate().any(is_postable)
     }
 
     /// Before the poll: says that others have to ring from here on. Returns whether there is no work to sleep over.
     pub(super) fn lie_down(&mut self, shard: &Shard) -> bool {
-        if self.lanes.len() == 1 {
+        if self.lanes.len() == 1 && self.journal.is_none() {
             return true;
         }
         self.bells[self.own].lie_down();
@@ -200,6 +244,12 @@ impl Post {
             let Some(lane) = lane else { continue };
             if lane.is_refused || awaited & (1 << to) != 0 {
                 is_idle &= lane.sender.want_room();
+            }
+        }
+        if let Some(journal) = &mut self.journal {
+            is_idle &= journal.releases.is_empty() && journal.history.is_empty();
+            if journal.is_refused || shard.awaits_journal() {
+                is_idle &= journal.submissions.want_room();
             }
         }
         if !is_idle {
@@ -223,12 +273,14 @@ impl Post {
 
     /// How far all others' drains have come at least.
     pub(super) fn least_mark(&self) -> u8 {
-        self.inlets.iter().flatten().map(|inlet| inlet.mark).min().unwrap_or(u8::MAX)
+        let marks = self.inlets.iter().flatten().map(|inlet| inlet.mark);
+        marks.chain(self.journal.as_ref().map(|journal| journal.mark)).min().unwrap_or(u8::MAX)
     }
 
     /// Whether everybody's mail has this mark: the others' came here, and the own was posted.
     pub(super) fn have_all_marked(&self, mark: u8) -> bool {
-        self.least_mark() >= mark && self.lanes.iter().flatten().all(|lane| lane.marked >= mark)
+        let is_told = self.journal.as_ref().is_none_or(|journal| journal.marked >= mark);
+        self.least_mark() >= mark && is_told && self.lanes.iter().flatten().all(|lane| lane.marked >= mark)
     }
 
     /// Gives back the memory of letters that wait to be used again.
@@ -260,6 +312,7 @@ impl Reactor {
 
     /// What was gathered for others is on its way before the first acknowledgement is flushed.
     pub(super) fn send_mail(&mut self) -> io::Result<()> {
+        self.post.submit(&mut self.shard);
         self.post.send(&mut self.shard)
     }
 

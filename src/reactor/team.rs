@@ -4,9 +4,11 @@ use super::admission::Admission;
 use super::clock::Clock;
 use super::control::Control;
 use super::door::{self, Door, Entrance};
+use super::journal_mail::{self, Counter, Desk};
 use super::post::Post;
 use super::{Acceptor, CONTROL, Listener, Reactor};
 use crate::config::Config;
+use fanwire_core::journal::plan::Plan;
 use mio::Poll;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -20,6 +22,20 @@ pub struct Team {
     pub acceptor: Acceptor,
     /// Who serves, by their numbers.
     pub reactors: Vec<Reactor>,
+    /// What the journal's threads need to know of them, if there is a journal.
+    pub journal: Option<JournalSeat>,
+}
+
+/// What the journal's threads own or share from their beginning.
+pub struct JournalSeat {
+    /// The journal thread's ends of the mailboxes.
+    pub desk: Desk,
+    /// The reader thread's.
+    pub counter: Counter,
+    /// A place in the row of shards, to see what they are interested in.
+    pub shard: fanwire_core::Seat,
+    /// What the shards are made with.
+    pub settings: fanwire_core::Settings,
 }
 
 /// What a reactor owns or shares from its beginning.
@@ -41,11 +57,13 @@ pub(super) struct Seat {
     pub(super) clock: Clock,
     /// The same for all: shards agree on hashes.
     pub(super) seed: u64,
+    /// What is journaled.
+    pub(super) plan: Plan,
 }
 
 impl Team {
     /// The threads that the configuration asks for, around a socket that listens.
-    pub fn assemble(config: &Config, listener: Listener, connections_max: usize) -> io::Result<Team> {
+    pub fn assemble(config: &Config, listener: Listener, connections_max: usize, plan: &Plan) -> io::Result<Team> {
         let (admission, departures) = Admission::new(config, connections_max);
         let (clock, seed) = (Clock::start(), random_seed());
         let (mut doors, mut insides) = (Vec::new(), Vec::new());
@@ -57,14 +75,28 @@ impl Team {
             insides.push((poll, control, entrance));
         }
         let doors: Arc<[Door]> = doors.into();
-        let places = Post::row(&doors).into_iter().zip(fanwire_core::Seat::row(doors.len()));
+        let bells = Post::bells(doors.len());
+        let mut posts = Post::row(&doors, &bells);
+        let shards = if plan.is_empty() {
+            fanwire_core::Seat::row(doors.len())
+        } else {
+            fanwire_core::Seat::row_with_journals(doors.len())
+        };
+        let settings = super::shard_settings(&config.limits_of_one_reactor(), config.reactor_count(), seed);
+        let journal = (!plan.is_empty()).then(|| {
+            let (ends, desk, counter) = journal_mail::open(&doors, &bells);
+            posts.iter_mut().zip(ends).for_each(|(post, end)| post.connect(end));
+            JournalSeat { desk, counter, shard: shards[0].clone(), settings }
+        });
+        let places = posts.into_iter().zip(shards);
         let seats = insides.into_iter().zip(places).enumerate().map(|(index, (inside, (post, shard)))| {
             let (poll, control, entrance) = inside;
             let (doors, departures) = (Arc::clone(&doors), departures.clone());
-            Seat { index, poll, control, entrance, doors, departures, post, shard, clock, seed }
+            let plan = plan.clone();
+            Seat { index, poll, control, entrance, doors, departures, post, shard, clock, seed, plan }
         });
         let reactors = seats.map(|seat| Reactor::new(seat, config)).collect();
-        Ok(Team { acceptor: Acceptor::new(listener, admission, doors, clock)?, reactors })
+        Ok(Team { acceptor: Acceptor::new(listener, admission, doors, clock)?, reactors, journal })
     }
 }
 

@@ -144,12 +144,24 @@ codes! {
     InvalidTopic = 100, "INVALID_TOPIC", Retry::Never;
     /// Clients may not publish, request or register under `$`.
     ReservedTopic = 101, "RESERVED_TOPIC", Retry::Never;
-    /// This topic can't give the asked ack level.
+    /// This topic can't give the asked ack level, or keep what an extension asks.
     AckLevelUnavailable = 102, "ACK_LEVEL_UNAVAILABLE", Retry::Never;
     /// The headers block is longer than `headers_bytes_max`.
     HeadersTooLarge = 103, "HEADERS_TOO_LARGE", Retry::Never;
     /// The short id is not below `short_ids_max`.
     ShortIdOutOfRange = 104, "SHORT_ID_OUT_OF_RANGE", Retry::Never;
+    /// The topic's journal has no room left, and waits for space on its disk.
+    JournalFull = 105, "JOURNAL_FULL", Retry::After(1_000);
+    /// The topic's journal could not write or sync, and takes nothing more until the broker is started anew.
+    JournalFailed = 106, "JOURNAL_FAILED", Retry::Never;
+    /// The topic's last sequence is not the expected one.
+    Conflict = 107, "CONFLICT", Retry::Never;
+    /// The producer's number is older than the window in which the journal knows duplicates.
+    ProducerTooOld = 108, "PRODUCER_TOO_OLD", Retry::Never;
+    /// The topic's journal holds as many topics as it may.
+    TooManyTopics = 109, "TOO_MANY_TOPICS", Retry::Never;
+    /// The message does not fit a segment of its topic's journal.
+    RecordTooLarge = 110, "RECORD_TOO_LARGE", Retry::Never;
 
     /// The topic filter breaks the grammar.
     InvalidFilter = 200, "INVALID_FILTER", Retry::Never;
@@ -157,7 +169,8 @@ codes! {
     TooManySubscriptions = 201, "TOO_MANY_SUBSCRIPTIONS", Retry::Never;
     /// No journal covers this filter, so there is no such place to start from.
     StartUnavailable = 202, "START_UNAVAILABLE", Retry::Never;
-    /// The overflow policy does not fit this subscription: `catch-up` without a journal, `conflate` in a group.
+    /// The overflow policy does not fit this subscription: `catch-up` without a journal or in a group, `conflate` in a
+    /// group.
     PolicyUnavailable = 203, "POLICY_UNAVAILABLE", Retry::Never;
     /// The group name breaks the grammar, or a responder names no group.
     InvalidGroup = 204, "INVALID_GROUP", Retry::Never;
@@ -165,6 +178,10 @@ codes! {
     RateUnavailable = 205, "RATE_UNAVAILABLE", Retry::Never;
     /// No subscription has this id.
     UnknownSubscription = 206, "UNKNOWN_SUBSCRIPTION", Retry::Never;
+    /// Retention has removed records that the subscription still had to get.
+    RetentionOvertaken = 207, "RETENTION_OVERTAKEN", Retry::Now;
+    /// The journal's history could not be read: damage, or an error of its disk.
+    HistoryFailed = 208, "HISTORY_FAILED", Retry::After(1_000);
 
     /// Nobody answers requests on this topic.
     NoResponders = 300, "NO_RESPONDERS", Retry::After(1_000);

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! The length stands last, because bodies end in a payload that has no length of its own. Types rise strictly, so
-//! that an area has one form only. Bit 7 of the type says critical: who does not know it must refuse the frame.
+//! that an area has one form only. Bit 7 of the type says critical: who does not know it must refuse the frame. Which
+//! numbers are known, and on which frames, is said in `frame`.
 
 use crate::code::{Code, Violation};
 use crate::codec::{Reader, Sink};
@@ -84,12 +85,9 @@ impl<'a> Extensions<'a> {
         })
     }
 
-    /// Refuses an area that holds a critical extension; version 1 knows none.
-    pub(crate) fn check_known(self) -> Result<(), Violation> {
-        if self.iter().any(|extension| extension.critical) {
-            return Err(Violation(Code::UnknownCriticalExtension));
-        }
-        Ok(())
+    /// The value of the extension with this number.
+    pub(crate) fn value(self, number: u8) -> Option<&'a [u8]> {
+        self.iter().find(|extension| extension.number == number).map(|extension| extension.value)
     }
 
     /// Whether the frame carries none.

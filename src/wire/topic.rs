@@ -89,6 +89,26 @@ impl<'a> TopicFilter<'a> {
         }
         levels.next().is_none() || self.0.ends_with("/#")
     }
+
+    /// Whether there is a name that belongs to both filters, however long it would be.
+    pub fn overlaps(self, other: TopicFilter<'_>) -> bool {
+        // Where both begin with a wildcard, there are names besides the broker's own.
+        let begins_with_wildcard = |filter: &str| filter.starts_with(['+', '#']);
+        if (self.0.starts_with('$') && begins_with_wildcard(other.0))
+            || (other.0.starts_with('$') && begins_with_wildcard(self.0))
+        {
+            return false;
+        }
+        let (mut mine, mut theirs) = (self.0.split('/'), other.0.split('/'));
+        loop {
+            match (mine.next(), theirs.next()) {
+                // So far one name fits both; a hash takes whatever the other one wants to follow, and nothing too.
+                (None, None) | (Some("#"), _) | (_, Some("#")) => return true,
+                (Some(one), Some(two)) if one == two || one == "+" || two == "+" => {}
+                _ => return false,
+            }
+        }
+    }
 }
 
 /// A group name that obeys the grammar: 1 to 64 bytes, no level separator and no wildcard.
@@ -169,6 +189,8 @@ fn is_permitted(character: char) -> bool {
 mod tests {
     use super::*;
     use std::string::String;
+    use std::vec::Vec;
+    use std::{format, vec};
 
     fn matches(filter: &str, name: &str) -> bool {
         let limits = Limits::default();
@@ -218,5 +240,45 @@ mod tests {
         assert!(!matches("+/load", "$sys/load"));
         assert!(matches("$sys/#", "$sys/load"));
         assert_eq!(TopicName::publishable(b"$sys/load", &Limits::default()), Err(Code::ReservedTopic));
+    }
+
+    /// All texts of one to so many levels out of these, each perhaps with another one behind.
+    fn texts(levels: &[&str], count_max: usize) -> Vec<String> {
+        let mut all: Vec<String> = Vec::new();
+        let mut longest = vec![String::new()];
+        for count in 1..=count_max {
+            let slash = if count == 1 { "" } else { "/" };
+            longest = longest
+                .iter()
+                .flat_map(|front| levels.iter().map(move |level| format!("{front}{slash}{level}")))
+                .collect();
+            all.extend(longest.iter().cloned());
+        }
+        all
+    }
+
+    #[test]
+    fn filters_overlap_exactly_where_some_name_belongs_to_both() {
+        let limits = Limits::default();
+        let mut filters = texts(&["a", "b", "$c", "+"], 4);
+        filters.extend(texts(&["a", "b", "$c", "+"], 3).iter().map(|front| format!("{front}/#")));
+        filters.push("#".into());
+        // One level more than any filter has, and one letter that none of them names.
+        let names = texts(&["a", "b", "$c", "z"], 5);
+        let names: Vec<TopicName<'_>> =
+            names.iter().map(|name| TopicName::new(name.as_bytes(), &limits).unwrap()).collect();
+        let matching: Vec<(TopicFilter<'_>, Vec<usize>)> = filters
+            .iter()
+            .map(|filter| TopicFilter::new(filter.as_bytes(), &limits).unwrap())
+            .map(|filter| (filter, (0..names.len()).filter(|at| filter.matches(names[*at])).collect()))
+            .collect();
+        for (one, of_one) in &matching {
+            let mut belongs = vec![false; names.len()];
+            of_one.iter().for_each(|at| belongs[*at] = true);
+            for (two, of_two) in &matching {
+                let shared = of_two.iter().find(|at| belongs[**at]).map(|at| names[*at]);
+                assert_eq!(one.overlaps(*two), shared.is_some(), "{one:?} {two:?} {shared:?}");
+            }
+        }
     }
 }

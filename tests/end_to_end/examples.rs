@@ -73,6 +73,20 @@ fn a_service_answers_and_shows_what_can_go_wrong() {
 }
 
 #[test]
+fn what_needs_a_journal_says_how_to_have_one() {
+    let broker = Broker::start("");
+    for (name, arguments, journal) in [
+        ("document", ["2", "5"], "--journal 'documents=documents/#'"),
+        ("match_recorder", ["2", "1"], "--journal 'matches=match/#'"),
+    ] {
+        let ended = start(&broker, name, &arguments).end();
+        assert!(ended.err.contains(journal) && ended.status.code() == Some(1), "{}", ended.err);
+        let usage = start(&broker, name, &["0"]).end();
+        assert_eq!(usage.status.code(), Some(2), "{}", usage.err);
+    }
+}
+
+#[test]
 fn a_game_is_played_to_its_end() {
     let broker = Broker::start("");
     let out = out_of(start(&broker, "game_state", &["4", "1"]).end());

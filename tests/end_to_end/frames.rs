@@ -6,7 +6,8 @@ use super::peer::{Peer, Witness, bytes_of, publish, subscribe};
 use super::process::eventually;
 use super::scene::{Scene, greeting};
 use fanwire_wire::frame::{
-    AckLevel, Frame, KINDS, Ping, PublishShort, Register, Reply, Request, Scope, Subscribe, Unsubscribe,
+    AckLevel, Frame, KINDS, Ping, Producer, PublishExtensions, PublishShort, Register, Reply, Request, Scope,
+    Subscribe, Unsubscribe,
 };
 use fanwire_wire::{Code, Extension, Extensions};
 use std::io::Read;
@@ -107,6 +108,28 @@ fn an_extension_is_skipped_unless_it_is_critical() {
     scene.closes(&extended(true), Code::UnknownCriticalExtension);
     scene.closes(&framed(&[0x03 | EXTENDED, 0, 0]), Code::MalformedFrame);
     scene.closes(&framed(&[0x03 | EXTENDED, 1, 2, 3, 4, 5, 6, 7, 8, 0xFF, 0xFF]), Code::MalformedFrame);
+}
+
+#[test]
+fn a_publish_on_a_condition_is_refused_where_no_journal_keeps_it() {
+    let broker = Broker::start("");
+    let mut peer = Peer::welcomed(broker.address());
+    peer.subscribe(subscribe(1, "doc/7"));
+    peer.send(Register { short_id: 7, topic: b"doc/7" });
+    let producer = Some(Producer { id: 1, number: 1 });
+    for asked in [(Some(0), None), (None, producer), (Some(4), producer)] {
+        let asked = PublishExtensions { expect: asked.0, producer: asked.1 }.area();
+        let mut bytes = Vec::new();
+        publish("doc/7", AckLevel::Routed, b"x").encode_with(asked.extensions(), &mut bytes);
+        let short = PublishShort { ack: AckLevel::None, short_id: 7, headers: b"", payload: b"x" };
+        short.encode_with(asked.extensions(), &mut bytes);
+        peer.send_bytes(&bytes);
+    }
+    for number in 1..=3 {
+        peer.expect_refused(Scope::Publish, Code::AckLevelUnavailable, number);
+        peer.expect_refused(Scope::UnackedPublish, Code::AckLevelUnavailable, 0);
+    }
+    peer.expect_quiet();
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //!   client --> wire <-- core <-- gateway          main --> cli --> server --> reactor --> logging --> config, escape
 //!                 `-------`---------`------------ the root package: all of them; nobody: the root package
 //!                                                cli --> bench, which knows no broker from inside
+//!                                                cli, journal --> store, which knows files and nobody
+//!                                                server --> journal --> reactor
 //! ```
 
 use super::rule::{Findings, Rule};
@@ -17,6 +19,7 @@ pub(crate) const RULES: &[Rule] = &[
     LOCKED_SOURCES,
     CORE_KNOWS_NO_PROTOCOL,
     SOCKETS,
+    FILES,
     UNSAFE,
     FORBIDDEN_UNSAFE,
 ];
@@ -30,28 +33,37 @@ const CRATES: [(&str, &str, &[&str]); 4] = [
 ];
 
 /// A module of the root package, and those that it may import.
-const MODULES_OF_ROOT: [(&str, &[&str]); 7] = [
+const MODULES_OF_ROOT: [(&str, &[&str]); 9] = [
     ("escape", &[]),
     ("bench", &["escape"]),
     ("config", &["escape"]),
+    ("store", &[]),
     ("logging", &["escape", "config"]),
     ("reactor", &["escape", "config", "logging"]),
-    ("server", &["escape", "config", "logging", "reactor"]),
-    ("cli", &["escape", "bench", "config", "logging", "server"]),
+    ("journal", &["escape", "config", "logging", "reactor", "store"]),
+    ("server", &["escape", "config", "logging", "reactor", "journal"]),
+    ("cli", &["escape", "bench", "config", "logging", "server", "store"]),
 ];
 
-/// Files that may contain `unsafe`: allocators that count, so that tests see what allocates, and the ring between
-/// reactors, which loom checks.
+/// Files that may contain `unsafe`: allocators that count, so that tests see what allocates, the ring between
+/// reactors, which loom checks, stores into a mapped file, the map of the bench's floors, and the call that cuts a file
+/// system's power.
 const UNSAFE_FILES: &[&str] = &[
+    "src/bench/mapped.rs",
     "src/client/tests/allocation.rs",
     "src/core/tests/allocation.rs",
     "src/reactor/mailbox/ring.rs",
+    "src/store/mapped.rs",
     "tests/allocation.rs",
+    "tests/end_to_end/private_disk.rs",
 ];
 
 /// Ways to the operating system's sockets.
 const SOCKET_CRATES: [&str; 2] = ["mio", "socket2"];
 const SOCKET_TYPES: [&str; 4] = ["TcpStream", "TcpListener", "UnixStream", "UnixListener"];
+
+/// Ways to the operating system's files.
+const FILE_CRATES: [&str; 2] = ["fs", "memmap2"];
 
 const PROTOCOLS: [&str; 13] = [
     "mqtt",
@@ -312,6 +324,36 @@ const SOCKETS: Rule = Rule {
     good: &[
         &[("src/reactor/socket.rs", "use socket2::SockRef;\nuse mio::net::TcpStream;")],
         &[("src/core/shard.rs", "//! No mio::Poll here.\nfn mio() {}")],
+    ],
+};
+
+const FILES: Rule = Rule {
+    name: "files are touched in the store alone",
+    remedy: "move the call into src/store, which owns every file system call; config, cli, logging and bench may read \
+             and write what is their own, and the listener keeps a descriptor in reserve",
+    check: |tree, findings| {
+        let allowed =
+            ["src/store/", "src/config/", "src/cli/", "src/logging/", "src/bench/", "src/reactor/listener.rs"];
+        let is_test = |path: &str| path.contains("/tests/") || path.ends_with("/tests.rs");
+        let in_question = |path: &str| {
+            path.starts_with("src/") && !is_test(path) && !allowed.iter().any(|place| path.starts_with(place))
+        };
+        for (path, source) in tree.rust().filter(|(path, _)| in_question(path)) {
+            for (place, word) in source.words().filter(|(_, word)| FILE_CRATES.contains(word)) {
+                findings.at(path, source.line_of(place), format_args!("uses {word}"));
+            }
+        }
+    },
+    bad: &[
+        &[("src/reactor/poll.rs", "use std::fs::File;")],
+        &[("src/server.rs", "fn f() { rustix::fs::fsync(file); }")],
+        &[("src/core/journal/log.rs", "use std::{fs, io};")],
+        &[("src/reactor/journal.rs", "use memmap2::Mmap;")],
+    ],
+    good: &[
+        &[("src/store/file.rs", "use std::fs::File;\nuse memmap2::MmapRaw;")],
+        &[("src/reactor/tests/house.rs", "fn f() { std::fs::read(path); }")],
+        &[("src/reactor/poll.rs", "//! No std::fs here.")],
     ],
 };
 

@@ -28,9 +28,9 @@ impl Adapter for Floor {
         let (role, begin, end) = match (&opening.part, &opening.interest) {
             (Part::Requester, _) => (b'B', ANSWERS, ANSWERS + 1),
             (Part::Responder, _) => (b'B', ASK, ASK + 1),
-            (Part::Member, Interest::Nothing) => (b'P', 0, 0),
-            (Part::Member, Interest::All) => (b'A', 0, 0),
-            (Part::Member, Interest::Topics(range)) => {
+            (Part::Member | Part::Appender, Interest::Nothing) => (b'P', 0, 0),
+            (Part::Member | Part::Appender, Interest::All) => (b'A', 0, 0),
+            (Part::Member | Part::Appender, Interest::Topics(range)) => {
                 (if publishes { b'B' } else { b'S' }, wrapped(range.start), wrapped(range.end))
             }
         };

@@ -28,12 +28,12 @@ impl Adapter for Mqtt {
                 subscribe(1, &opening.topics.side_name("ask"), out);
                 1
             }
-            (Part::Member, Interest::Nothing) => 0,
-            (Part::Member, Interest::All) => {
+            (Part::Member | Part::Appender, Interest::Nothing) => 0,
+            (Part::Member | Part::Appender, Interest::All) => {
                 subscribe(1, "#", out);
                 1
             }
-            (Part::Member, Interest::Topics(range)) => {
+            (Part::Member | Part::Appender, Interest::Topics(range)) => {
                 for (topic, packet) in range.clone().zip((1..=u16::MAX).cycle()) {
                     subscribe(packet, opening.topics.name(topic), out);
                 }

@@ -1,12 +1,18 @@
 //! NATS' client protocol: lines, and payloads of an announced length.
 //!
-//! `verbose` is off as every client library has it, so subscriptions are confirmed by the PONG behind them.
+//! `verbose` is off as every client library has it, so subscriptions are confirmed by the PONG behind them. What is to
+//! be kept goes to a stream of JetStream, which whoever appends asks for first: asking for the same one again is
+//! granted. Acknowledgements of one connection all come to one inbox, which costs the server less than one each.
 
 use super::write;
-use crate::bench::adapter::{Adapter, Ear, Fault, Interest, Opening, Part, Progress, Topics};
+use crate::bench::adapter::{Adapter, Ear, Fault, Interest, Level, Opening, Part, Progress, Topics};
 
 /// The adapter.
 pub(in crate::bench) struct Nats;
+
+/// The stream that appends go to. The bench bounds what it writes; a second bound would be another work.
+const STREAM: &str = "{\"name\":\"bench\",\"subjects\":[\"bench.topic.*\"],\"retention\":\"limits\",\
+    \"storage\":\"file\",\"discard\":\"old\",\"num_replicas\":1,\"max_msgs\":-1,\"max_bytes\":-1,\"max_age\":0}";
 
 impl Adapter for Nats {
     fn open(opening: &Opening<'_>, out: &mut Vec<u8>) -> u32 {
@@ -22,6 +28,11 @@ impl Adapter for Nats {
         match (&opening.part, &opening.interest) {
             (Part::Requester, _) => write(out, format_args!("SUB _INBOX.bench.* 1\r\n")),
             (Part::Responder, _) => write(out, format_args!("SUB {} workers 1\r\n", opening.topics.side_name("ask"))),
+            (Part::Appender, _) => {
+                let (subject, length) = ("$JS.API.STREAM.CREATE.bench", STREAM.len());
+                write(out, format_args!("SUB _INBOX.bench.* 1\r\nPUB {subject} _INBOX.bench.0 {length}\r\n"));
+                end_payload(STREAM.as_bytes(), out);
+            }
             (Part::Member, Interest::Nothing) => {}
             (Part::Member, Interest::All) => write(out, format_args!("SUB > 1\r\n")),
             (Part::Member, Interest::Topics(range)) => {
@@ -31,11 +42,17 @@ impl Adapter for Nats {
             }
         }
         out.extend_from_slice(b"PING\r\n");
-        1
+        // The PONG, and the answer of the stream's making.
+        if opening.part == Part::Appender { 2 } else { 1 }
     }
 
     fn publish(topics: &Topics, topic: u32, payload: &[u8], out: &mut Vec<u8>) {
         write(out, format_args!("PUB {} {}\r\n", topics.name(topic), payload.len()));
+        end_payload(payload, out);
+    }
+
+    fn append(topics: &Topics, topic: u32, _level: Level, payload: &[u8], out: &mut Vec<u8>) {
+        write(out, format_args!("PUB {} _INBOX.bench.1 {}\r\n", topics.name(topic), payload.len()));
         end_payload(payload, out);
     }
 
@@ -138,6 +155,19 @@ mod tests {
         assert!(text.starts_with("CONNECT {\"verbose\":false"), "{text}");
         assert!(text.ends_with("}\r\nSUB bench.topic.0 1\r\nSUB bench.topic.1 2\r\nPING\r\n"), "{text}");
         assert_eq!(confirmations, 1);
+    }
+
+    #[test]
+    fn it_makes_a_stream_and_appends_to_it() {
+        let (bytes, confirmations) = opened::<Nats>(Part::Appender, Interest::Nothing, &Topics::new(1, '.'));
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.contains("PUB $JS.API.STREAM.CREATE.bench _INBOX.bench.0 ") && confirmations == 2, "{text}");
+        let mut out = Vec::new();
+        Nats::append(&Topics::new(1, '.'), 0, Level::Journaled, b"abc", &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), "PUB bench.topic.0 _INBOX.bench.1 3\r\nabc\r\n");
+        // JetStream's answers have two blanks where others have one.
+        let heard = hear_in_pieces::<Nats>(b"MSG _INBOX.bench.1 1  9\r\n{\"seq\":1}\r\n").unwrap();
+        assert_eq!(heard, ["answered {\\\"seq\\\":1}"]);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Redis and Valkey: RESP3, so that one connection can publish and hear. Publishers read the count that answers each
-//! PUBLISH, as every client does.
+//! PUBLISH, as every client does. What is to be kept is added to a stream, whose answer is the entry's id; how much
+//! that has survived by then is settled for all of them, by `appendfsync`.
 
 use super::write;
-use crate::bench::adapter::{Adapter, Ear, Fault, Interest, Opening, Part, Progress, Topics};
+use crate::bench::adapter::{Adapter, Ear, Fault, Interest, Level, Opening, Part, Progress, Topics};
 
 /// The adapter.
 pub(in crate::bench) struct Redis;
@@ -24,12 +25,12 @@ impl Adapter for Redis {
                 command(&[b"SUBSCRIBE", opening.topics.side_name("ask").as_bytes()], out);
                 1
             }
-            (Part::Member, Interest::Nothing) => 0,
-            (Part::Member, Interest::All) => {
+            (Part::Member | Part::Appender, Interest::Nothing) => 0,
+            (Part::Member | Part::Appender, Interest::All) => {
                 command(&[b"PSUBSCRIBE", b"*"], out);
                 1
             }
-            (Part::Member, Interest::Topics(range)) => {
+            (Part::Member | Part::Appender, Interest::Topics(range)) => {
                 for topic in range.clone() {
                     command(&[b"SUBSCRIBE", opening.topics.name(topic).as_bytes()], out);
                 }
@@ -41,6 +42,10 @@ impl Adapter for Redis {
 
     fn publish(topics: &Topics, topic: u32, payload: &[u8], out: &mut Vec<u8>) {
         command(&[b"PUBLISH", topics.name(topic).as_bytes(), payload], out);
+    }
+
+    fn append(topics: &Topics, topic: u32, _level: Level, payload: &[u8], out: &mut Vec<u8>) {
+        command(&[b"XADD", topics.name(topic).as_bytes(), b"*", b"p", payload], out);
     }
 
     fn request(topics: &Topics, _sequence: u64, payload: &[u8], out: &mut Vec<u8>) {
@@ -74,6 +79,14 @@ fn hear_reply(bytes: &[u8], ear: &mut impl Ear) -> Result<Option<usize>, Fault> 
                 ear.confirmed();
             }
             Ok(size)
+        }
+        // The id of a new entry is the one string that comes by itself.
+        Some(b'$') => {
+            let element = element_at(bytes)?;
+            if element.is_some() {
+                ear.acknowledged(1);
+            }
+            Ok(element.map(|(_, size)| size))
         }
         Some(_) => skip(bytes, DEPTH_MAX),
         None => Ok(None),
@@ -179,6 +192,16 @@ mod tests {
         let mut out = Vec::new();
         Redis::publish(&Topics::new(1, ':'), 0, b"abc", &mut out);
         assert_eq!(out, b"*3\r\n$7\r\nPUBLISH\r\n$13\r\nbench:topic:0\r\n$3\r\nabc\r\n");
+    }
+
+    #[test]
+    fn it_adds_to_a_stream_and_hears_the_entry_s_id() {
+        let mut out = Vec::new();
+        Redis::append(&Topics::new(1, ':'), 0, Level::Journaled, b"abc", &mut out);
+        let expected = "*5\r\n$4\r\nXADD\r\n$13\r\nbench:topic:0\r\n$1\r\n*\r\n$1\r\np\r\n$3\r\nabc\r\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+        let heard = hear_in_pieces::<Redis>(b"$3\r\n1-0\r\n$3\r\n1-1\r\n").unwrap();
+        assert_eq!(heard, ["acknowledged 1", "acknowledged 1"]);
     }
 
     #[test]

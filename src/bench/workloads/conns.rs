@@ -91,7 +91,7 @@ impl Workload for Conns {
     }
 
     fn setup(&self) -> Setup {
-        Setup { split: !self.one_topic, reactors: self.reactors, queue_bytes_max: None }
+        Setup { split: !self.one_topic, reactors: self.reactors, queue_bytes_max: None, store: None }
     }
 
     fn objection(&self, target: Target) -> Option<&'static str> {

@@ -75,7 +75,12 @@ impl Workload for Fanout {
     }
 
     fn setup(&self) -> Setup {
-        Setup { split: self.publishers > 1 || self.topics > 1, reactors: self.reactors, queue_bytes_max: None }
+        Setup {
+            split: self.publishers > 1 || self.topics > 1,
+            reactors: self.reactors,
+            queue_bytes_max: None,
+            store: None,
+        }
     }
 
     fn objection(&self, target: Target) -> Option<&'static str> {

@@ -43,7 +43,7 @@ impl Workload for Game {
     }
 
     fn setup(&self) -> Setup {
-        Setup { split: true, reactors: self.reactors, queue_bytes_max: None }
+        Setup { split: true, reactors: self.reactors, queue_bytes_max: None, store: None }
     }
 
     fn objection(&self, target: Target) -> Option<&'static str> {

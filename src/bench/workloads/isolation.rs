@@ -63,7 +63,7 @@ impl Workload for Isolation {
     }
 
     fn setup(&self) -> Setup {
-        Setup { split: false, reactors: self.reactors, queue_bytes_max: Some(queue_bytes_max()) }
+        Setup { split: false, reactors: self.reactors, queue_bytes_max: Some(queue_bytes_max()), store: None }
     }
 
     fn run(&self, broker: &Broker) -> Result<Report, BenchError> {

@@ -34,7 +34,7 @@ impl Workload for Latency {
     }
 
     fn setup(&self) -> Setup {
-        Setup { split: false, reactors: self.reactors, queue_bytes_max: None }
+        Setup { split: false, reactors: self.reactors, queue_bytes_max: None, store: None }
     }
 
     fn run(&self, broker: &Broker) -> Result<Report, BenchError> {

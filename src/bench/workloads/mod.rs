@@ -4,6 +4,7 @@ pub mod conns;
 pub mod fanout;
 pub mod game;
 pub mod isolation;
+pub mod journal;
 pub mod latency;
 pub mod request;
 pub mod storm;

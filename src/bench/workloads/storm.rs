@@ -34,7 +34,7 @@ impl Workload for Storm {
     }
 
     fn setup(&self) -> Setup {
-        Setup { split: true, reactors: self.reactors, queue_bytes_max: None }
+        Setup { split: true, reactors: self.reactors, queue_bytes_max: None, store: None }
     }
 
     fn run(&self, broker: &Broker) -> Result<Report, BenchError> {

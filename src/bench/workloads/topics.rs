@@ -82,7 +82,7 @@ impl Workload for ManyTopics {
     }
 
     fn setup(&self) -> Setup {
-        Setup { split: true, reactors: self.reactors, queue_bytes_max: None }
+        Setup { split: true, reactors: self.reactors, queue_bytes_max: None, store: None }
     }
 
     fn objection(&self, target: Target) -> Option<&'static str> {

@@ -8,10 +8,12 @@ use crate::error::Error;
 use crate::event::{CallHandle, PublishId, Publisher, RequestId, SubscriptionId};
 use crate::options::{Message, SubscribeOptions, Target};
 use crate::outgoing::Outgoing;
-use fanwire_wire::frame::{AckLevel, Ping, Publish, PublishShort, Register, Reply, Request, Unsubscribe};
+use fanwire_wire::frame::{
+    AckLevel, Ping, Policy, Publish, PublishShort, Register, Reply, Request, Start, Unsubscribe,
+};
 use fanwire_wire::limits::{FRAME_BYTES_CEILING, GROUP_BYTES_MAX};
 use fanwire_wire::topic::check_group;
-use fanwire_wire::{Code, Frame, Limits, TopicFilter, TopicName};
+use fanwire_wire::{Code, Extensions, Frame, Limits, TopicFilter, TopicName};
 use std::time::Duration;
 
 /// The ping of the keep-alive: its answer is nobody's event.
@@ -36,7 +38,7 @@ impl Session {
     fn put_publish(&mut self, message: &Message<'_>, ack: AckLevel) -> Result<(), Error> {
         self.check_ready()?;
         let limits = &self.welcome.limits;
-        let Message { headers, payload, target } = *message;
+        let Message { headers, payload, target, asked } = *message;
         check_sizes(limits, headers, payload)?;
         let frame = match target {
             Target::Topic(topic) => {
@@ -50,7 +52,8 @@ impl Session {
                 Registration { topic, .. } => Frame::from(Publish { ack, topic: topic.as_bytes(), headers, payload }),
             },
         };
-        put(&mut self.outgoing, limits, self.buffer_bytes_max, &frame)
+        let area = asked.area();
+        put(&mut self.outgoing, limits, self.buffer_bytes_max, &frame, area.extensions())
     }
 
     /// Gives a topic a short id; the same topic gives the same publisher again.
@@ -80,7 +83,7 @@ impl Session {
     pub fn subscribe(&mut self, filter: &str, options: SubscribeOptions) -> Result<SubscriptionId, Error> {
         let limits = &self.welcome.limits;
         TopicFilter::new(filter.as_bytes(), limits).map_err(|_| invalid("filter", filter, filter_rule(limits)))?;
-        check_options(&options)?;
+        check_options(filter, &options)?;
         let subscription = self.subscriptions.enter(filter, options, limits.subscriptions_max)?;
         if self.is_ready()
             && let Some(frame) = self.subscriptions.subscribe_frame(subscription)
@@ -113,7 +116,7 @@ impl Session {
     pub fn request(&mut self, message: &Message<'_>, deadline: Duration) -> Result<RequestId, Error> {
         self.check_ready()?;
         let limits = self.welcome.limits;
-        let Message { headers, payload, target } = *message;
+        let Message { headers, payload, target, .. } = *message;
         check_sizes(&limits, headers, payload)?;
         let deadline_ms = deadline_ms(&limits, deadline)?;
         let topic = match target {
@@ -123,7 +126,7 @@ impl Session {
         check_topic(&limits, topic)?;
         let request = self.requests.begin(limits.requests_max)?;
         let frame = Request { correlation: request.0, deadline_ms, topic: topic.as_bytes(), headers, payload };
-        let buffered = put(&mut self.outgoing, &limits, self.buffer_bytes_max, &frame.into());
+        let buffered = put(&mut self.outgoing, &limits, self.buffer_bytes_max, &frame.into(), Extensions::default());
         if buffered.is_err() {
             self.requests.end(request.0)?;
         }
@@ -143,7 +146,7 @@ impl Session {
         }
         check_sizes(&self.welcome.limits, headers, payload)?;
         let frame = Frame::from(Reply { handle: call.handle, headers, payload });
-        put(&mut self.outgoing, &self.welcome.limits, self.buffer_bytes_max, &frame)?;
+        put(&mut self.outgoing, &self.welcome.limits, self.buffer_bytes_max, &frame, Extensions::default())?;
         // A caller who answers twice is told nothing: the broker ignores what comes late.
         self.calls_open = self.calls_open.saturating_sub(1);
         Ok(())
@@ -176,8 +179,14 @@ fn registration(registrations: &[Registration], publisher: Publisher) -> Result<
 }
 
 /// Puts a frame into the stream if its size is allowed and there is room.
-fn put(outgoing: &mut Outgoing, limits: &Limits, buffer_bytes_max: usize, frame: &Frame<'_>) -> Result<(), Error> {
-    let length = frame.length();
+fn put(
+    outgoing: &mut Outgoing,
+    limits: &Limits,
+    buffer_bytes_max: usize,
+    frame: &Frame<'_>,
+    extensions: Extensions<'_>,
+) -> Result<(), Error> {
+    let length = frame.length_with(extensions);
     let max = limits.frame_bytes_max.min(FRAME_BYTES_CEILING);
     if length as u64 > u64::from(max) {
         return Err(Error::Limit { what: "frame_bytes_max", given: length as u64, max: u64::from(max) });
@@ -187,7 +196,7 @@ fn put(outgoing: &mut Outgoing, limits: &Limits, buffer_bytes_max: usize, frame:
     if pending > 0 && pending + length > buffer_bytes_max {
         return Err(Error::WouldBlock);
     }
-    outgoing.push(frame);
+    outgoing.push_with(frame, extensions);
     Ok(())
 }
 
@@ -216,12 +225,22 @@ fn check_topic(limits: &Limits, topic: &str) -> Result<(), Error> {
     }
 }
 
-fn check_options(options: &SubscribeOptions) -> Result<(), Error> {
+fn check_options(filter: &str, options: &SubscribeOptions) -> Result<(), Error> {
     if let Some(group) = &options.group {
         let rule = || format!("a group is 1 to {GROUP_BYTES_MAX} bytes without / + # and control characters");
         check_group(group.as_bytes()).map_err(|_| invalid("group", group, rule()))?;
     } else if options.responder {
         return Err(invalid("group", "", "a responder needs a group".to_owned()));
+    }
+    if let Some(group) = &options.group
+        && (options.start != Start::Live || options.policy == Policy::CatchUp)
+    {
+        let rule = "its members share what is live; without a group each subscriber reads the journal for itself";
+        return Err(invalid("group for history", group, rule.to_owned()));
+    }
+    if matches!(options.start, Start::Sequence { .. }) && filter.contains(['+', '#']) {
+        let rule = "sequences count within one topic; with a wildcard, start from a position";
+        return Err(invalid("filter for a sequence", filter, rule.to_owned()));
     }
     Ok(())
 }

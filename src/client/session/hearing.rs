@@ -7,16 +7,22 @@ use super::commands::KEEP_ALIVE_TOKEN;
 use super::{Moving, Session, Stage, UNEXPECTED, Welcome};
 use crate::error::{Error, Refusal};
 use crate::event::{Answer, Call, CallHandle, Delivery, Event, Publisher, Subject, SubscriptionId};
+use crate::progress::Place;
 use crate::subscriptions::GRAMMAR;
 use fanwire_wire::frame::{self, Ping, Pong, Register, Scope, Subscribed, Unsubscribed};
-use fanwire_wire::{Code, Frame, Retry, TopicName, VERSION_MAX, VERSION_MIN, Violation};
+use fanwire_wire::{Code, Extensions, Frame, Retry, TopicName, VERSION_MAX, VERSION_MIN, Violation};
 use std::borrow::Cow;
 use std::time::Duration;
 
 type OnEvent<'a> = &'a mut dyn FnMut(Event<'_>);
 
 impl Session {
-    pub(super) fn hear(&mut self, frame: Frame<'_>, on_event: OnEvent<'_>) -> Result<(), Error> {
+    pub(super) fn hear(
+        &mut self,
+        frame: Frame<'_>,
+        extensions: Extensions<'_>,
+        on_event: OnEvent<'_>,
+    ) -> Result<(), Error> {
         if let Frame::Error(refusal) = &frame
             && refusal.scope == Scope::Connection
         {
@@ -40,12 +46,12 @@ impl Session {
                 self.hear_of_subscription(frame, on_event)
             }
             Frame::Ack(ack) => {
-                on_event(self.publishes.acknowledge(ack)?);
+                on_event(self.publishes.acknowledge(ack, extensions.is_duplicate())?);
                 Ok(())
             }
             Frame::Call(call) => self.hear_call(&call, on_event),
             Frame::Response(response) => self.hear_response(&response, on_event),
-            Frame::Error(refusal) => self.hear_refusal(&refusal, on_event),
+            Frame::Error(refusal) => self.hear_refusal(&refusal, extensions.actual(), on_event),
             Frame::Ping(Ping { time }) => {
                 self.answer_ping(time);
                 Ok(())
@@ -101,10 +107,17 @@ impl Session {
     fn hear_delivery(&mut self, frame: Frame<'_>, on_event: OnEvent<'_>) -> Result<(), Error> {
         match frame {
             Frame::Message(frame::Message { topic_id, headers, payload }) => {
-                self.deliver_by_id(topic_id, None, headers, payload, on_event)?;
+                let (topic, matching) = self.subscriptions.by_topic_id(topic_id)?;
+                for subscription in matching {
+                    on_event(Event::Message(delivery(*subscription, topic, headers, payload)));
+                }
             }
             Frame::Record(frame::Record { topic_id, sequence, headers, payload }) => {
-                self.deliver_by_id(topic_id, Some(sequence), headers, payload, on_event)?;
+                self.subscriptions.record_by_id(topic_id, sequence, |subscription, topic, epoch| {
+                    let mut delivery = delivery(subscription, topic, headers, payload);
+                    (delivery.sequence, delivery.epoch) = (Some(sequence), epoch);
+                    on_event(Event::Message(delivery));
+                })?;
             }
             Frame::MessageNamed(frame::MessageNamed { topic, headers, payload }) => {
                 let (name, matching) = self.subscriptions.by_topic_name(topic)?;
@@ -113,13 +126,11 @@ impl Session {
                 }
             }
             Frame::RecordNamed(frame::RecordNamed { sequence, position, topic, headers, payload }) => {
-                let (name, matching) = self.subscriptions.by_topic_name(topic)?;
-                for subscription in matching {
-                    let mut delivery = delivery(*subscription, name, headers, payload);
-                    delivery.sequence = Some(sequence);
-                    delivery.position = Some(position);
+                self.subscriptions.record_by_name(topic, sequence, position, |subscription, topic, epoch| {
+                    let mut delivery = delivery(subscription, topic, headers, payload);
+                    (delivery.sequence, delivery.position, delivery.epoch) = (Some(sequence), Some(position), epoch);
                     on_event(Event::Message(delivery));
-                }
+                })?;
             }
             Frame::MessageGroup(frame::MessageGroup { subscription, topic, headers, payload }) => {
                 let name = topic_name(topic)?;
@@ -127,35 +138,24 @@ impl Session {
                     on_event(Event::Message(delivery(SubscriptionId(subscription), name.as_str(), headers, payload)));
                 }
             }
-            Frame::History(record) => {
-                let name = topic_name(record.topic)?;
-                if self.subscriptions.is_told(record.subscription)? {
-                    let subscription = SubscriptionId(record.subscription);
-                    let mut delivery = delivery(subscription, name.as_str(), record.headers, record.payload);
-                    delivery.sequence = Some(record.sequence);
-                    delivery.position = Some(record.position);
-                    delivery.time_us = Some(record.time_us);
-                    on_event(Event::Message(delivery));
-                }
-            }
+            Frame::History(record) => self.hear_history(&record, on_event)?,
             _ => return Err(UNEXPECTED),
         }
         Ok(())
     }
 
-    fn deliver_by_id(
-        &self,
-        topic_id: u32,
-        sequence: Option<u64>,
-        headers: &[u8],
-        payload: &[u8],
-        on_event: OnEvent<'_>,
-    ) -> Result<(), Error> {
-        let (topic, matching) = self.subscriptions.by_topic_id(topic_id)?;
-        for subscription in matching {
-            let mut delivery = delivery(*subscription, topic, headers, payload);
-            delivery.sequence = sequence;
-            on_event(Event::Message(delivery));
+    fn hear_history(&mut self, record: &frame::History<'_>, on_event: OnEvent<'_>) -> Result<(), Error> {
+        let name = topic_name(record.topic)?;
+        let place = Place { topic: name.as_str(), sequence: record.sequence, position: Some(record.position) };
+        if let Some(epoch) = self.subscriptions.record_of_history(record.subscription, place)? {
+            on_event(Event::Message(Delivery {
+                sequence: Some(record.sequence),
+                position: Some(record.position),
+                time_us: Some(record.time_us),
+                epoch: (epoch > 0).then_some(epoch),
+                is_history: true,
+                ..delivery(SubscriptionId(record.subscription), name.as_str(), record.headers, record.payload)
+            }));
         }
         Ok(())
     }
@@ -230,7 +230,12 @@ impl Session {
         Ok(())
     }
 
-    fn hear_refusal(&mut self, refusal: &frame::Refusal<'_>, on_event: OnEvent<'_>) -> Result<(), Error> {
+    fn hear_refusal(
+        &mut self,
+        refusal: &frame::Refusal<'_>,
+        actual: Option<u64>,
+        on_event: OnEvent<'_>,
+    ) -> Result<(), Error> {
         let subject = match refusal.scope {
             Scope::Publish => Subject::Publish(self.publishes.refuse(refusal.reference)?),
             Scope::UnackedPublish => Subject::UnackedPublish,
@@ -258,7 +263,7 @@ impl Session {
             Scope::Reply => Subject::Answer(CallHandle { connection: self.connection, handle: refusal.reference }),
             Scope::Connection => return Err(Error::Closed(owned(refusal))),
         };
-        on_event(Event::Refused { subject, refusal: owned(refusal) });
+        on_event(Event::Refused { subject, refusal: Refusal { actual, ..owned(refusal) } });
         Ok(())
     }
 
@@ -272,7 +277,7 @@ impl Session {
     fn hear_goaway(&mut self, goaway: &frame::Goaway<'_>, on_event: OnEvent<'_>) {
         // Whatever the code's own class says, the broker has just asked to be tried again.
         let retry = Retry::After(goaway.reconnect_min_ms);
-        let refusal = Refusal { code: goaway.code, retry, text: goaway.text.to_owned() };
+        let refusal = Refusal { code: goaway.code, retry, text: goaway.text.to_owned(), actual: None };
         let reconnect_min = Duration::from_millis(goaway.reconnect_min_ms.into());
         let reconnect_max = Duration::from_millis(goaway.reconnect_max_ms.into());
         self.moving = Some(Moving { refusal: refusal.clone(), reconnect_min, reconnect_max });
@@ -289,6 +294,8 @@ fn delivery<'f>(subscription: SubscriptionId, topic: &'f str, headers: &'f [u8],
         sequence: None,
         position: None,
         time_us: None,
+        epoch: None,
+        is_history: false,
     }
 }
 
@@ -297,5 +304,5 @@ fn topic_name(bytes: &[u8]) -> Result<TopicName<'_>, Error> {
 }
 
 fn owned(refusal: &frame::Refusal<'_>) -> Refusal {
-    Refusal { code: refusal.code, retry: refusal.retry(), text: refusal.text.to_owned() }
+    Refusal { code: refusal.code, retry: refusal.retry(), text: refusal.text.to_owned(), actual: None }
 }

@@ -1,5 +1,7 @@
 //! The session against a broker that is nothing but encoded frames, cut wherever it hurts.
 
+mod journal;
+
 use super::*;
 use crate::event::{Delivery, PublishId, Publisher, RequestId, Subject, SubscriptionId};
 use crate::options::{Message, SubscribeOptions};

@@ -14,7 +14,7 @@
 //! Numbers are little-endian. Reading trusts nothing: whatever bytes come, the answer is an item, its damage, or the
 //! end.
 
-use std::ops::Range;
+pub use fanwire_wire::frame::Producer;
 
 /// Bytes of a segment's header; the first item stands behind it.
 pub const HEADER_BYTES: u32 = 64;
@@ -150,15 +150,6 @@ pub struct TopicItem<'a> {
     pub previous: u32,
     /// The name.
     pub name: &'a [u8],
-}
-
-/// Who says that a publish is the same as an earlier one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Producer {
-    /// Chosen by the client; not 0.
-    pub id: u64,
-    /// The client's own number of the publish; rises.
-    pub number: u64,
 }
 
 /// One record.
@@ -314,9 +305,14 @@ fn parse_record(item: &[u8]) -> Option<Item<'_>> {
 /// Appends an item and returns its checksum.
 pub fn write_item(item: &Item<'_>, salt: u32, out: &mut Vec<u8>) -> u32 {
     let begin = out.len();
+    if let Item::Batch(batch) = item {
+        out.extend_from_slice(&[0; BATCH_BYTES as usize]);
+        fill_batch(batch, salt, &mut out[begin..]);
+        return u32_at(out, begin + 4);
+    }
     out.extend_from_slice(&[0; 8]);
     match item {
-        Item::Batch(batch) => write_batch(batch, out),
+        Item::Batch(_) => {}
         Item::Topic(topic) => write_topic(topic, out),
         Item::Record(record) => write_record(record, out),
     }
@@ -330,16 +326,6 @@ fn seal(item: &mut [u8], salt: u32) -> u32 {
     item[..4].copy_from_slice(&length.to_le_bytes());
     item[4..8].copy_from_slice(&checksum.to_le_bytes());
     checksum
-}
-
-fn write_batch(batch: &Batch, out: &mut Vec<u8>) {
-    out.extend_from_slice(&[BATCH, 0, 0, 0]);
-    out.extend_from_slice(&batch.count.to_le_bytes());
-    out.extend_from_slice(&BATCH_MARK);
-    out.extend_from_slice(&batch.durable.to_le_bytes());
-    out.extend_from_slice(&batch.bytes.to_le_bytes());
-    out.extend_from_slice(&batch.checksum_before.to_le_bytes());
-    out.extend_from_slice(&batch.time_us.to_le_bytes());
 }
 
 fn write_topic(topic: &TopicItem<'_>, out: &mut Vec<u8>) {
@@ -356,31 +342,42 @@ fn write_topic(topic: &TopicItem<'_>, out: &mut Vec<u8>) {
 
 fn write_record(record: &Record<'_>, out: &mut Vec<u8>) {
     let headers_bytes = u32::try_from(record.headers.len()).expect("headers are smaller than a segment");
-    out.extend_from_slice(&[RECORD, if record.producer.is_some() { HAS_PRODUCER } else { 0 }, 0, 0]);
-    out.extend_from_slice(&record.topic.to_le_bytes());
-    out.extend_from_slice(&record.position.to_le_bytes());
-    out.extend_from_slice(&record.sequence.to_le_bytes());
-    out.extend_from_slice(&record.time_us.to_le_bytes());
-    out.extend_from_slice(&record.publisher.to_le_bytes());
-    out.extend_from_slice(&headers_bytes.to_le_bytes());
-    out.extend_from_slice(&record.previous.to_le_bytes());
+    // Behind length and checksum. In one piece, since this is written for every record.
+    let mut fixed = [0; RECORD_BYTES as usize - 8];
+    fixed[0] = RECORD;
+    fixed[1] = if record.producer.is_some() { HAS_PRODUCER } else { 0 };
+    fixed[4..8].copy_from_slice(&record.topic.to_le_bytes());
+    fixed[8..16].copy_from_slice(&record.position.to_le_bytes());
+    fixed[16..24].copy_from_slice(&record.sequence.to_le_bytes());
+    fixed[24..32].copy_from_slice(&record.time_us.to_le_bytes());
+    fixed[32..40].copy_from_slice(&record.publisher.to_le_bytes());
+    fixed[40..44].copy_from_slice(&headers_bytes.to_le_bytes());
+    fixed[44..48].copy_from_slice(&record.previous.to_le_bytes());
+    out.extend_from_slice(&fixed);
     if let Some(Producer { id, number }) = record.producer {
         out.extend_from_slice(&id.to_le_bytes());
         out.extend_from_slice(&number.to_le_bytes());
     }
-    out.extend_from_slice(record.headers);
+    if !record.headers.is_empty() {
+        out.extend_from_slice(record.headers);
+    }
     out.extend_from_slice(record.payload);
 }
 
-/// Fills in a batch item that was left blank at the front of its batch, and returns where it stands in `out`.
+/// Fills in a batch item that was left blank at the front of its batch.
 ///
 /// # Panics
 /// When `out` does not begin with [`BATCH_BYTES`] that were kept for it.
-pub fn fill_batch(batch: &Batch, salt: u32, out: &mut [u8]) -> Range<usize> {
-    let mut item = Vec::with_capacity(BATCH_BYTES as usize);
-    write_item(&Item::Batch(*batch), salt, &mut item);
-    out[..item.len()].copy_from_slice(&item);
-    0..item.len()
+pub fn fill_batch(batch: &Batch, salt: u32, out: &mut [u8]) {
+    let item = &mut out[..BATCH_BYTES as usize];
+    item[8..12].copy_from_slice(&[BATCH, 0, 0, 0]);
+    item[12..16].copy_from_slice(&batch.count.to_le_bytes());
+    item[16..24].copy_from_slice(&BATCH_MARK);
+    item[24..32].copy_from_slice(&batch.durable.to_le_bytes());
+    item[32..36].copy_from_slice(&batch.bytes.to_le_bytes());
+    item[36..40].copy_from_slice(&batch.checksum_before.to_le_bytes());
+    item[40..48].copy_from_slice(&batch.time_us.to_le_bytes());
+    seal(item, salt);
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> u16 {

@@ -1,5 +1,32 @@
 //! Records on their way from a journal to one subscription: the bytes as they were read, and what stands where in them.
 
+use super::catalog::Place;
+use super::format::Record;
+
+/// How a read of a cursor has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadEnd {
+    /// There is more: read again.
+    More,
+    /// The journal's end, as it was when the read was asked for.
+    Tail(Reached),
+    /// Retention has removed what was next.
+    Overtaken,
+    /// What is next can't be read: why, in words for the log.
+    Failed(String),
+}
+
+/// How far a cursor has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reached {
+    /// Where the next item stands.
+    pub place: Place,
+    /// All up to this position was read, or does not match.
+    pub position: u64,
+    /// The sequence of its last record; 0: none yet, or no exact filter.
+    pub sequence: u64,
+}
+
 /// A stretch of a history's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Span {
@@ -20,6 +47,8 @@ pub struct RecordPlace {
     pub position: u64,
     /// When it was ordered, in microseconds since 1970-01-01 UTC.
     pub time_us: u64,
+    /// Names the session that published it.
+    pub publisher: u64,
     /// Its headers block.
     pub headers: Span,
     /// Its payload.
@@ -50,6 +79,8 @@ pub struct HistoryRecord<'a> {
     pub position: u64,
     /// When it was ordered, in microseconds since 1970-01-01 UTC.
     pub time_us: u64,
+    /// Names the session that published it, as long as the broker runs.
+    pub publisher: u64,
     /// The headers block, opaque; empty for none.
     pub headers: &'a [u8],
     /// The payload.
@@ -64,6 +95,7 @@ impl History {
             sequence: place.sequence,
             position: place.position,
             time_us: place.time_us,
+            publisher: place.publisher,
             headers: self.slice(place.headers),
             payload: self.slice(place.payload),
         })
@@ -91,6 +123,20 @@ impl History {
         self.text.push_str(name);
         self.names.push(Span { begin, end: self.text.len() as u32 });
         (self.names.len() - 1) as u32
+    }
+
+    /// Adds a copy of a record, whose topic's name was added before.
+    pub fn push(&mut self, name: u32, record: &Record<'_>) {
+        let headers = self.push_bytes(record.headers);
+        let payload = self.push_bytes(record.payload);
+        let Record { sequence, position, time_us, publisher, .. } = *record;
+        self.records.push(RecordPlace { name, sequence, position, time_us, publisher, headers, payload });
+    }
+
+    fn push_bytes(&mut self, bytes: &[u8]) -> Span {
+        let begin = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(bytes);
+        Span { begin, end: self.bytes.len() as u32 }
     }
 
     fn name(&self, number: u32) -> &str {

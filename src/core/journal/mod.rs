@@ -9,7 +9,43 @@
 //!
 //! Everything here is a state machine over a [`disk::Disk`]: no clock, no thread, no file system. Time is an argument,
 //! what a disk does is an answer.
+
 pub mod catalog;
+pub mod compaction;
+mod damage;
 pub mod disk;
+pub mod dump;
 pub mod format;
 pub mod history;
+pub mod index;
+mod indexing;
+pub mod keeper;
+mod leftovers;
+pub mod log;
+pub mod names;
+mod open_error;
+pub mod plan;
+mod producers;
+mod publication;
+pub mod reader;
+mod recovery;
+mod replay;
+pub mod retention;
+pub mod scan;
+mod snapshot;
+mod standing;
+pub mod state;
+pub mod survey;
+mod tasks;
+mod topics;
+mod upkeep;
+pub mod verify;
+
+pub use indexing::indexing;
+pub use log::{Log, LogSettings};
+pub use open_error::{Fault, OpenError};
+pub use producers::{PRODUCERS_KEPT, WINDOW};
+pub use publication::{Admission, CommitError, Committed, Ordered, Publication, Refusal, TopicRef};
+pub use recovery::{Cut, EpochChange, Opening, Recovery, Start};
+pub use tasks::{Indexing, PrepareTask, Prepared, SealError, SealTask, SyncTask};
+pub use topics::TopicKey;

@@ -3,6 +3,7 @@
 //! Each case warms up until every pool and buffer has its size, and then counts the allocations of many further turns.
 
 use fanwire_core::command::Subscribe;
+use fanwire_core::journal::history::HistoryRecord;
 use fanwire_core::{
     Address, Command, Delivery, Encoding, EncodingId, Envelope, Event, Handled, Seat, SessionId, Settings, Shard,
     Slices, Target, Time,
@@ -49,6 +50,10 @@ impl Encoding for Plain {
     fn render_message(&self, message: &Delivery<'_>, out: &mut Vec<u8>) {
         out.push(matches!(message.address, Address::Id(_)).into());
         out.extend_from_slice(message.payload);
+    }
+
+    fn render_history(&self, _subscription: u32, record: &HistoryRecord<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(record.payload);
     }
 
     fn render_event(&self, event: &Event<'_>, out: &mut Vec<u8>) {

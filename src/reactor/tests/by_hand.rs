@@ -3,6 +3,7 @@
 use super::super::door::Arrival;
 use super::super::{Listener, Reactor, Team};
 use crate::config::{Config, Flags};
+use fanwire_core::journal::plan::Plan;
 use fanwire_gateway::Native;
 use mio::Events;
 use mio::net::TcpStream;
@@ -12,7 +13,7 @@ use std::net;
 pub(super) fn reactors(config: &str, count: u32) -> Vec<Reactor> {
     let config = Config::from_text(config, &Flags { reactors: Some(count), ..Flags::default() }).unwrap();
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), &config.socket).unwrap();
-    Team::assemble(&config, listener, 100).unwrap().reactors
+    Team::assemble(&config, listener, 100, &Plan::default()).unwrap().reactors
 }
 
 /// One turn, for which the reactor does not sleep.

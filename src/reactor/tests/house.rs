@@ -3,6 +3,7 @@
 use super::super::door::{Door, Load};
 use super::super::{Handle, Listener, Reactor, Team};
 use crate::config::{Config, Flags};
+use fanwire_core::journal::plan::Plan;
 use fanwire_wire::frame::{Direction, Frame, Hello, decode, split_frame};
 use fanwire_wire::{ClientPreface, ServerPreface};
 use mio::Events;
@@ -58,7 +59,8 @@ impl House {
         let config = Config::from_text(config, &Flags { reactors: Some(reactors), ..Flags::default() }).unwrap();
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), &config.socket).unwrap();
         let address = listener.local_address().unwrap();
-        let Team { acceptor, reactors } = Team::assemble(&config, listener, connections_max).unwrap();
+        let Team { acceptor, reactors, .. } =
+            Team::assemble(&config, listener, connections_max, &Plan::default()).unwrap();
         let doors = Arc::clone(&reactors[0].doors);
         let mut house = House { address, doors, questions: Vec::new(), acceptor: None, reactors: Vec::new() };
         house.acceptor = Some((acceptor.handle(), std::thread::spawn(move || acceptor.run().unwrap())));

@@ -12,6 +12,7 @@
 //! `topic`, `filter` or `group` is as it came: the grammar of names is checked by who acts on them, since the
 //! commonest names are known already and need no second look.
 
+mod extended;
 mod liveness;
 mod message;
 mod publish;
@@ -19,6 +20,7 @@ mod request;
 mod session;
 mod subscribe;
 
+pub use extended::{ACTUAL, Area, DUPLICATE, EXPECT, EXTENSIONS, ExtensionKind, PRODUCER, Producer, PublishExtensions};
 pub use liveness::{Goaway, Ping, Pong};
 pub use message::{History, Message, MessageGroup, MessageNamed, Record, RecordNamed};
 pub use publish::{Ack, AckLevel, Publish, PublishShort, Register};
@@ -120,10 +122,10 @@ macro_rules! frames {
                 }
             }
 
-            /// The value of the length prefix: bytes after it.
-            pub fn length(&self) -> usize {
+            /// The value of the length prefix with an extension area: bytes after it.
+            pub fn length_with(&self, extensions: Extensions<'_>) -> usize {
                 match self {
-                    $(Frame::$variant(body) => length_of(body, Extensions::default()),)+
+                    $(Frame::$variant(body) => length_of(body, extensions),)+
                 }
             }
 
@@ -153,6 +155,14 @@ macro_rules! frames {
             #[inline]
             pub fn encode(&self, out: &mut Vec<u8>) {
                 encode(self, Extensions::default(), out);
+            }
+
+            /// Appends the frame with its length prefix and an extension area.
+            ///
+            /// # Panics
+            /// As [`Self::encode`].
+            pub fn encode_with(&self, extensions: Extensions<'_>, out: &mut Vec<u8>) {
+                encode(self, extensions, out);
             }
         })+
     };
@@ -193,7 +203,7 @@ frames! {
 pub struct Decoded<'a> {
     /// The frame.
     pub frame: Frame<'a>,
-    /// Its extensions, none of them critical: version 1 knows no critical extension.
+    /// Its extensions: the critical ones are known, and the known ones have the form that the registry says.
     pub extensions: Extensions<'a>,
 }
 
@@ -215,7 +225,9 @@ pub fn decode(bytes: &[u8], towards: Direction) -> Result<Decoded<'_>, Violation
     let headers = if kind_byte & HEADED == 0 { &[][..] } else { read_headers(&mut reader)? };
     let frame = Frame::read_body(code, &mut reader, headers)?;
     reader.finish()?;
-    extensions.check_known()?;
+    if !extensions.is_empty() {
+        extended::check(code, extensions)?;
+    }
     Ok(Decoded { frame, extensions })
 }
 
@@ -232,6 +244,11 @@ impl Frame<'_> {
     /// When the frame passes 2^28 - 1 bytes: whoever made it had a limit to keep.
     pub fn encode(&self, out: &mut Vec<u8>) {
         self.encode_with(Extensions::default(), out);
+    }
+
+    /// The value of the length prefix: bytes after it.
+    pub fn length(&self) -> usize {
+        self.length_with(Extensions::default())
     }
 }
 

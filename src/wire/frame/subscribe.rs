@@ -192,6 +192,11 @@ impl Outcome {
         Outcome::ResetRetention,
         Outcome::ResetBeyond,
     ];
+
+    /// Whether the asked place is gone and the subscription begins with the oldest record instead.
+    pub const fn is_reset(self) -> bool {
+        matches!(self, Outcome::ResetEpoch | Outcome::ResetRetention | Outcome::ResetBeyond)
+    }
 }
 
 /// The subscription stands: whoever publishes after seeing this reaches it.

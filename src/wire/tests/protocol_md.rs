@@ -18,7 +18,7 @@ mod notation;
 mod vector;
 
 use dump::Field;
-use fanwire_wire::frame::{KINDS, split_frame};
+use fanwire_wire::frame::{EXTENSIONS, KINDS, split_frame};
 use fanwire_wire::limits::*;
 use fanwire_wire::topic::check_group;
 use fanwire_wire::{
@@ -231,6 +231,20 @@ fn the_table_of_kinds_is_the_codes() {
         [format!("0x{:02X}", kind.code), kind.name.to_owned(), sent_by.to_owned(), headers.to_owned()]
     });
     assert_eq!(document::table(["Kind", "Name", "Sent by", "Headers"]), ours.collect::<Vec<_>>());
+}
+
+#[test]
+fn the_table_of_extensions_is_the_registry() {
+    let ours = EXTENSIONS.iter().map(|extension| {
+        let names = extension.frames.iter().map(|code| KINDS[usize::from(*code) - 1].name);
+        let value = ["none", "u64", "u64, u64"][extension.value_bytes / 8];
+        let critical = if extension.critical { "yes" } else { "no" };
+        let [number, name] = [extension.number.to_string(), extension.name.to_owned()];
+        [number, name, names.collect::<Vec<_>>().join(", "), critical.to_owned(), value.to_owned()]
+    });
+    let mut rows = document::table(["Number", "Name", "In", "Critical", "Value"]);
+    rows.retain(|[_, name, ..]| !name.is_empty());
+    assert_eq!(rows, ours.collect::<Vec<_>>());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! A script panics when the client does something else than it expects; `Script::finish` passes that on.
 
-use fanwire_wire::frame::{self, Outcome, Subscribed, decode};
+use fanwire_wire::frame::{self, Outcome, Start, Subscribed, decode};
 use fanwire_wire::preface::PREFACE_BYTES;
 use fanwire_wire::{ClientPreface, Direction, Frame, Inbox, Limits, ServerPreface};
 use std::io::{Read, Write};
@@ -98,12 +98,17 @@ impl Peer {
 
     /// Reads SUBSCRIBE and confirms it; returns its id.
     pub(crate) fn expect_subscribe(&mut self, topic_id: u32) -> u32 {
-        let subscription = self.expect(|frame| match frame {
-            Frame::Subscribe(subscribe) => subscribe.subscription,
-            other => panic!("{other:?}"),
-        });
+        let (subscription, _) = self.expect_start();
         self.send(Subscribed { subscription, topic_id, outcome: Outcome::Live, epoch: 0 });
         subscription
+    }
+
+    /// Reads SUBSCRIBE; returns its id and where it wants to start.
+    pub(crate) fn expect_start(&mut self) -> (u32, Start) {
+        self.expect(|frame| match frame {
+            Frame::Subscribe(subscribe) => (subscribe.subscription, subscribe.start),
+            other => panic!("{other:?}"),
+        })
     }
 
     /// One frame's bytes; `None` at the end of the stream.

@@ -1,5 +1,6 @@
 //! An encoding for eyes: a line a frame, counts padded so that all GAPs have one length.
 
+use fanwire_core::journal::history::HistoryRecord;
 use fanwire_core::{Address, Delivery, Encoding, Event};
 
 pub(crate) struct PlainText;
@@ -13,10 +14,18 @@ impl Encoding for PlainText {
         line(out, &format!("{topic}: {}", text(message.payload)));
     }
 
+    fn render_history(&self, subscription: u32, record: &HistoryRecord<'_>, out: &mut Vec<u8>) {
+        let HistoryRecord { topic, sequence, payload, .. } = *record;
+        line(out, &format!("history {subscription} {topic} {sequence}: {}", text(payload)));
+    }
+
     fn render_event(&self, event: &Event<'_>, out: &mut Vec<u8>) {
         let text = match *event {
             Event::Subscribed { subscription, .. } => format!("subscribed {subscription}"),
-            Event::Unsubscribed { subscription } => format!("unsubscribed {subscription}"),
+            Event::Unsubscribed { subscription, code: None } => format!("unsubscribed {subscription}"),
+            Event::Unsubscribed { subscription, code: Some(code) } => format!("ended {subscription} {}", code.name()),
+            Event::CaughtUp { subscription, position } => format!("caught up {subscription} at {position}"),
+            Event::Cursor { subscription, position } => format!("cursor {subscription} at {position}"),
             Event::Acked { first, count, .. } => format!("acked {first} count {count}"),
             Event::Refused { code, reference, .. } => format!("refused {reference} {}", code.name()),
             Event::Gap { subscription, dropped, conflated } => {

@@ -26,7 +26,7 @@ pub(crate) fn frame(decoded: &Decoded<'_>) -> Vec<Field> {
     dump.kind(decoded, !headers.is_empty());
     dump.headers(headers);
     dump.body(&decoded.frame);
-    dump.extensions(decoded.extensions);
+    dump.extensions(&decoded.frame, decoded.extensions);
     let length = dump.0.iter().map(|field| field.bytes.len()).sum();
     let mut whole = Dump::default();
     whole.length("length", length);
@@ -152,18 +152,46 @@ impl Dump {
         }
     }
 
-    fn extensions(&mut self, extensions: Extensions<'_>) {
+    fn extensions(&mut self, frame: &Frame<'_>, extensions: Extensions<'_>) {
         if extensions.is_empty() {
             return;
         }
         let begin = self.0.len();
         for extension in extensions.iter() {
-            assert!(!extension.critical, "version 1 decodes no critical extension");
-            self.number("extension type", 1, extension.number);
-            self.blob("extension value bytes", "extension value", extension.value);
+            match (frame.kind().name, extension.number) {
+                ("PUBLISH" | "PUBLISH_SHORT", 1) => {
+                    self.known_extension(0x81, "EXPECT + critical", "expect bytes", 8);
+                    self.wide("expect", &extension.value[..8]);
+                }
+                ("PUBLISH" | "PUBLISH_SHORT", 2) => {
+                    self.known_extension(0x82, "PRODUCER + critical", "producer bytes", 16);
+                    self.wide("producer_id", &extension.value[..8]);
+                    self.wide("producer_number", &extension.value[8..]);
+                }
+                ("ERROR", 3) => {
+                    self.known_extension(0x03, "ACTUAL", "actual bytes", 8);
+                    self.wide("actual", extension.value);
+                }
+                ("ACK", 4) => self.known_extension(0x04, "DUPLICATE", "duplicate bytes", 0),
+                (name, number) => {
+                    assert!(!extension.critical, "{name}: version 1 does not know the critical extension {number}");
+                    self.number("extension type", 1, number);
+                    self.blob("extension value bytes", "extension value", extension.value);
+                }
+            }
         }
         let area_bytes: usize = self.0[begin..].iter().map(|field| field.bytes.len()).sum();
         self.number("extensions bytes", 2, area_bytes as u64);
+    }
+
+    fn known_extension(&mut self, kind: u8, words: &str, length_name: &'static str, value_bytes: usize) {
+        self.push("extension type", &[kind], format!("0x{kind:02x} {words}"));
+        self.length(length_name, value_bytes);
+    }
+
+    fn wide(&mut self, name: &'static str, bytes: &[u8]) {
+        let value = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+        self.number(name, 8, value);
     }
 }
 

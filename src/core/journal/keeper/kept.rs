@@ -1,0 +1,182 @@
+//! One log, and what is under way of it: who is to be answered, and what waits until it is durable.
+
+use super::SyncMode;
+use super::lanes::Lane;
+use crate::journal::catalog::Tail;
+use crate::journal::disk::Disk;
+use crate::journal::log::Log;
+use crate::journal::publication::Refusal;
+use crate::releases::{Acked, Note, Releases};
+use crate::session::SessionId;
+use fanwire_wire::Code;
+use fanwire_wire::frame::AckLevel;
+use std::collections::VecDeque;
+
+/// A log, and what is under way of it.
+pub(super) struct Kept<D: Disk> {
+    pub(super) log: Log<D>,
+    pub(super) sync: SyncMode,
+    /// As far as readers may see.
+    pub(super) released: Tail,
+    /// Who is to be answered about the batch, in its order.
+    pub(super) answers: Vec<Answer>,
+    /// Acknowledgements that wait for a position to be durable.
+    pub(super) waiting: VecDeque<Waiting>,
+    /// The last position that some sync will cover.
+    pub(super) sync_requested: u64,
+    /// Publishes wait for the next segment.
+    pub(super) is_waiting: bool,
+    /// When what is not synced was first seen.
+    pub(super) unsynced_since_us: Option<u64>,
+    /// By shard: records of the batch, where they are held back until they are durable.
+    pub(super) staged: Vec<Releases>,
+    pub(super) held: VecDeque<Held>,
+    pub(super) held_bytes: usize,
+    pub(super) was_full: bool,
+    pub(super) has_told_failure: bool,
+}
+
+/// A batch that is held back.
+pub(super) struct Held {
+    pub(super) tail: Tail,
+    pub(super) releases: Vec<Releases>,
+    pub(super) bytes: usize,
+}
+
+/// Who published, and what is to be said.
+#[derive(Clone, Copy)]
+pub(super) struct Answer {
+    pub(super) shard: u8,
+    pub(super) session: SessionId,
+    /// The publish number; 0: only a refusal is told.
+    pub(super) number: u64,
+    pub(super) ack: AckLevel,
+    pub(super) verdict: Verdict,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Verdict {
+    Ordered { sequence: u64, position: u64 },
+    Duplicate { sequence: u64 },
+    Refused { code: Code, actual: Option<u64> },
+}
+
+pub(super) struct Waiting {
+    pub(super) position: u64,
+    pub(super) shard: u8,
+    pub(super) acked: Acked,
+}
+
+impl<D: Disk> Kept<D> {
+    pub(super) fn new(log: Log<D>, sync: SyncMode, shards: usize) -> Self {
+        Kept {
+            released: log.tail(),
+            log,
+            sync,
+            answers: Vec::new(),
+            waiting: VecDeque::new(),
+            sync_requested: 0,
+            is_waiting: false,
+            unsynced_since_us: None,
+            staged: (0..shards).map(|_| Releases::default()).collect(),
+            held: VecDeque::new(),
+            held_bytes: 0,
+            was_full: false,
+            has_told_failure: false,
+        }
+    }
+
+    /// What is written may be seen, unless it has to be durable first.
+    pub(super) fn see_tail(&mut self) {
+        if self.sync != SyncMode::Release {
+            self.released = self.log.tail();
+        }
+    }
+
+    /// What was written up to here is released once it is durable, where the journal is kept so.
+    pub(super) fn hold_back(&mut self, tail: Tail) {
+        if self.sync != SyncMode::Release {
+            return;
+        }
+        let shards = self.staged.len();
+        let empty = (0..shards).map(|_| Releases::default()).collect();
+        let releases = std::mem::replace(&mut self.staged, empty);
+        let bytes = releases.iter().map(Releases::bytes).sum();
+        self.held_bytes += bytes;
+        self.held.push_back(Held { tail, releases, bytes });
+    }
+
+    /// Tells a publisher what has become of its publish, now or when it is durable. `end` is the last position that is
+    /// written.
+    pub(super) fn answer(&mut self, answer: &Answer, end: u64, lanes: &mut [Lane]) {
+        let Answer { shard, session, number, ack, verdict } = *answer;
+        let lane = &mut lanes[usize::from(shard)];
+        let (first_sequence, position, is_duplicate) = match verdict {
+            Verdict::Refused { code, actual } => {
+                return lane.releases.push_note(Note::Refused { session, number, code, actual });
+            }
+            Verdict::Ordered { sequence, position } => (sequence, position, false),
+            // The record that it repeats may be as new as any.
+            Verdict::Duplicate { sequence } => (sequence, end, true),
+        };
+        if number == 0 {
+            return;
+        }
+        let acked = Acked { session, first: number, count: 1, level: ack, first_sequence, is_duplicate };
+        let must_be_durable = ack == AckLevel::Durable || (ack == AckLevel::Routed && self.sync == SyncMode::Release);
+        if must_be_durable && position > self.log.durable() {
+            self.wait(Waiting { position, shard, acked });
+        } else {
+            lane.releases.push_ack(acked);
+        }
+    }
+
+    fn wait(&mut self, new: Waiting) {
+        match self.waiting.back_mut() {
+            Some(last) if last.shard == new.shard && last.acked.is_followed_by(&new.acked) => {
+                last.acked.count += new.acked.count;
+                last.position = last.position.max(new.position);
+            }
+            _ => self.waiting.push_back(new),
+        }
+    }
+
+    /// Nothing more becomes durable: whoever waits for that hears so.
+    pub(super) fn refuse_waiting(&mut self, lanes: &mut [Lane]) {
+        for Waiting { shard, acked, .. } in self.waiting.drain(..) {
+            let Acked { session, first, count, .. } = acked;
+            for number in first..first + u64::from(count) {
+                let code = Code::JournalFailed;
+                lanes[usize::from(shard)].releases.push_note(Note::Refused { session, number, code, actual: None });
+            }
+        }
+        self.held.clear();
+        self.held_bytes = 0;
+    }
+
+    pub(super) fn is_sync_due(&self, now_us: u64) -> bool {
+        let Some(since_us) = self.unsynced_since_us else {
+            return !self.waiting.is_empty();
+        };
+        match self.sync {
+            _ if !self.waiting.is_empty() => true,
+            SyncMode::Demand => false,
+            // A clock that went backwards must not put it off.
+            SyncMode::Every(period_us) => now_us < since_us || now_us - since_us >= period_us,
+            SyncMode::Release => true,
+        }
+    }
+}
+
+/// What a refusal is called.
+pub(super) const fn verdict_of(refusal: Refusal) -> Verdict {
+    let (code, actual) = match refusal {
+        Refusal::Full => (Code::JournalFull, None),
+        Refusal::Failed => (Code::JournalFailed, None),
+        Refusal::Conflict { actual } => (Code::Conflict, Some(actual)),
+        Refusal::ProducerTooOld => (Code::ProducerTooOld, None),
+        Refusal::TooManyTopics => (Code::TooManyTopics, None),
+        Refusal::TooLarge => (Code::RecordTooLarge, None),
+    };
+    Verdict::Refused { code, actual }
+}

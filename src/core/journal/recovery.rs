@@ -1,0 +1,575 @@
+//! Opening a journal: what is there, how its last life ended, and where it goes on.
+//!
+//! ```text
+//!  state --> headers, indexes --> newest snapshot --> replay the segments from its base on --> sound to the end?
+//!                                                                                               | yes     | no
+//!                                            epoch, sync, state: running  <--  cut, keep aside, zero  <-- damage:
+//!                                                                              refuse, if it hits what was synced
+//! ```
+//!
+//! What a start reads is bounded: a header and an index of each sealed segment, the snapshot, and the segments behind
+//! it. Without a snapshot all segments are read.
+//!
+//! Every step may be the last one before a crash: nothing is destroyed before what was decided is written down, and
+//! whoever runs it again comes to the same end. Nothing but unfinished files is ever removed; what is cut lies aside.
+
+use super::catalog::{Segment, SegmentEnd};
+use super::damage::{Break, Damaged};
+use super::disk::{Disk, DiskError, DiskFile};
+use super::format::{HEADER_BYTES, HeaderFault, SegmentHeader};
+use super::leftovers;
+use super::log::{LogSettings, OpenSegment, Recovered};
+use super::names::{self, Kind};
+use super::open_error::{Fault, OpenError};
+use super::replay::{Replayed, Stop, replay, written_end};
+use super::snapshot::{self, SnapshotFault};
+use super::standing::Standing;
+use super::state::{State, StateFault};
+use super::tasks::{Indexing, snapshot_bases};
+
+/// What an opening knows that the directory does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening {
+    /// The time, in microseconds since 1970-01-01 UTC.
+    pub now_us: u64,
+    /// Names this boot of the machine.
+    pub boot: [u8; 16],
+    /// What a new journal is named: random.
+    pub fresh_id: [u8; 16],
+    /// Whether to go on where damage would otherwise stop it, without what is damaged and what lies behind.
+    pub repair: bool,
+    /// Whether files are read around the page cache, which nobody may trust after a failed sync.
+    pub is_uncached: bool,
+}
+
+/// How a journal's last life ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// There was none: it was made now.
+    Fresh,
+    /// It was closed.
+    Clean,
+    /// Its process ended, and the machine went on: what was written is there.
+    Killed,
+    /// The machine stopped, or a sync had failed: what was not synced may be missing.
+    PowerLost,
+}
+
+/// Why an epoch began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EpochChange {
+    /// The journal is new.
+    Fresh,
+    /// The machine stopped without the journal being closed: records may be missing that were released.
+    PowerLost,
+    /// Damage was cut out because that was asked for.
+    Repaired,
+}
+
+/// Bytes that were taken out of a segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// The segment's file.
+    pub segment: String,
+    /// Where in it the cut is; 0: all of it was taken away.
+    pub offset: u32,
+    /// Bytes behind the cut that were not zero, or the zeros between them.
+    pub bytes: u64,
+    /// The file that holds them now; none if there was nothing to keep.
+    pub kept_as: Option<String>,
+}
+
+/// What an opening has found and done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovery {
+    /// How the last life ended.
+    pub start: Start,
+    /// The base of the snapshot that it began from.
+    pub snapshot: Option<u64>,
+    /// Segments that were read.
+    pub segments: u32,
+    /// Records in them.
+    pub records: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// What was cut.
+    pub cuts: Vec<Cut>,
+    /// The epoch that it goes on in.
+    pub epoch: u64,
+    /// Why that is a new one.
+    pub epoch_change: Option<EpochChange>,
+    /// What people should know besides, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// A segment as it was found.
+pub(super) struct FoundSegment<F> {
+    pub(super) base: u64,
+    pub(super) file: F,
+    /// None: zeros stand where it belongs, or damage.
+    pub(super) header: Option<SegmentHeader>,
+    /// What is wrong with it.
+    pub(super) fault: Option<Fault>,
+    /// Where it ends, as far as that is known.
+    pub(super) end: Option<SegmentEnd>,
+    /// Whether it has a sound index: then it was synced.
+    pub(super) is_indexed: bool,
+}
+
+impl Recovery {
+    fn count(&mut self, replayed: &Replayed) {
+        self.segments += 1;
+        self.records += replayed.records;
+        self.bytes += u64::from(replayed.end.offset);
+    }
+
+    fn new(start: Start) -> Recovery {
+        Recovery {
+            start,
+            snapshot: None,
+            segments: 0,
+            records: 0,
+            bytes: 0,
+            cuts: Vec::new(),
+            epoch: 0,
+            epoch_change: None,
+            notes: Vec::new(),
+        }
+    }
+}
+
+/// Makes a log's beginnings of what the disk holds.
+pub(super) fn recover<D: Disk>(
+    mut disk: D,
+    settings: &LogSettings,
+    indexing: &Indexing<D>,
+    opening: &Opening,
+) -> Result<(Recovered<D>, Recovery), OpenError> {
+    if settings.is_volatile {
+        return fresh(disk, settings, opening, State::fresh(opening));
+    }
+    let directory = Directory::list(&mut disk)?;
+    match State::load(&mut disk) {
+        Ok(state) if state.is_new => {
+            directory.must_be_untouched(&mut disk)?;
+            fresh(disk, settings, opening, state)
+        }
+        Ok(state) => reopen(disk, settings, indexing, opening, &directory, state),
+        Err(StateFault::Missing) if directory.segments.is_empty() && directory.snapshots.is_empty() => {
+            let state = State::fresh(opening);
+            state.store(&mut disk).map_err(|error| OpenError::disk(names::STATE, error))?;
+            fresh(disk, settings, opening, state)
+        }
+        Err(StateFault::Newer(version)) => Err(OpenError::new(names::STATE, Fault::Newer { version })),
+        Err(StateFault::Disk(error)) => Err(OpenError::disk(names::STATE, error)),
+        Err(fault) if opening.repair => {
+            let state = directory.state_of_headers(&mut disk, &fault)?;
+            reopen(disk, settings, indexing, opening, &directory, state)
+        }
+        Err(StateFault::Missing) => Err(OpenError::new(names::STATE, Fault::StateMissing)),
+        Err(StateFault::Damaged) => Err(OpenError::new(names::STATE, Fault::StateDamaged)),
+    }
+}
+
+/// A journal's first segment and first running state.
+fn fresh<D: Disk>(
+    mut disk: D,
+    settings: &LogSettings,
+    opening: &Opening,
+    mut state: State,
+) -> Result<(Recovered<D>, Recovery), OpenError> {
+    let header = SegmentHeader {
+        journal: state.journal,
+        base: 1,
+        epoch: state.epoch,
+        created_us: opening.now_us,
+        bytes: settings.segment_bytes.into(),
+        is_compacted: false,
+    };
+    let name = names::segment(header.base);
+    let made = first_segment(&mut disk, settings, &header, &name);
+    let file = made.map_err(|error| OpenError::disk(&name, error))?;
+    state = State { boot: opening.boot, epoch: state.epoch, ..State::unknown(state.journal) };
+    if !settings.is_volatile {
+        state.store(&mut disk).map_err(|error| OpenError::disk(names::STATE, error))?;
+    }
+    let (base, epoch, salt) = (header.base, header.epoch, header.salt());
+    let segments = vec![Segment { base, epoch, file: file.clone(), salt, end: None, is_sealed: false }];
+    let empty = Replayed::none(&header);
+    let open = OpenSegment::new(&header, file, empty, false);
+    let recovery = Recovery { epoch, epoch_change: Some(EpochChange::Fresh), ..Recovery::new(Start::Fresh) };
+    Ok((Recovered { disk, state, standing: Standing::new(settings.seed), segments, open }, recovery))
+}
+
+fn first_segment<D: Disk>(
+    disk: &mut D,
+    settings: &LogSettings,
+    header: &SegmentHeader,
+    name: &str,
+) -> Result<D::File, DiskError> {
+    let file = disk.create(names::PREPARED, settings.segment_bytes.into())?;
+    file.write(0, &header.encode())?;
+    if !settings.is_volatile {
+        file.sync()?;
+    }
+    disk.rename(names::PREPARED, name)?;
+    if !settings.is_volatile {
+        disk.sync_names()?;
+    }
+    Ok(file)
+}
+
+/// Opens a journal that has been there before.
+fn reopen<D: Disk>(
+    mut disk: D,
+    settings: &LogSettings,
+    indexing: &Indexing<D>,
+    opening: &Opening,
+    directory: &Directory,
+    state: State,
+) -> Result<(Recovered<D>, Recovery), OpenError> {
+    let is_same_boot = state.boot == opening.boot;
+    if state.sync_failed && is_same_boot && !opening.is_uncached {
+        return Err(OpenError::new(names::STATE, Fault::SyncFailed));
+    }
+    let start = match (state.is_clean, is_same_boot) {
+        _ if state.sync_failed => Start::PowerLost,
+        (true, _) => Start::Clean,
+        (false, true) => Start::Killed,
+        (false, false) => Start::PowerLost,
+    };
+    let mut segments = found_segments(&mut disk, directory, indexing, &state)?;
+    let covered = leftovers::remove(&mut disk, &mut segments, settings.seed);
+    let covered = covered.map_err(|(name, error)| OpenError::disk(&name, error))?;
+    let mut walk = Walk {
+        disk,
+        settings,
+        opening,
+        snapshots: directory.snapshots.clone(),
+        state,
+        segments,
+        standing: Standing::new(settings.seed),
+        last: None,
+        recovery: Recovery::new(start),
+    };
+    let note = |base: &u64| format!("{} was compacted away before, and is removed now", names::segment(*base));
+    walk.recovery.notes.extend(covered.iter().map(note));
+    let begin = walk.choose_snapshot()?;
+    walk.look_at_sealed(begin)?;
+    let is_repaired = match walk.replay_from(begin)? {
+        None => false,
+        Some(found) => walk.cut(&found)?,
+    };
+    walk.settle(begin, is_repaired)?;
+    for name in &directory.making {
+        match walk.disk.remove(name) {
+            // One of them may have been made anew, and finished.
+            Ok(()) | Err(DiskError::Missing) => {}
+            Err(error) => return Err(OpenError::disk(name, error)),
+        }
+    }
+    Ok(walk.finish(begin))
+}
+
+/// What files there are.
+struct Directory {
+    segments: Vec<u64>,
+    snapshots: Vec<u64>,
+    making: Vec<String>,
+}
+
+impl Directory {
+    fn list<D: Disk>(disk: &mut D) -> Result<Directory, OpenError> {
+        let names = disk.list().map_err(|error| OpenError::disk("the directory", error))?;
+        let segment = |name: &String| match names::kind(name) {
+            Kind::Segment(base) => Some(base),
+            _ => None,
+        };
+        let mut segments: Vec<u64> = names.iter().filter_map(segment).collect();
+        segments.sort_unstable();
+        let snapshots = snapshot_bases(&names);
+        let making = names.into_iter().filter(|name| names::kind(name) == Kind::Making).collect();
+        Ok(Directory { segments, snapshots, making })
+    }
+
+    /// A state that says that the journal is still being made: then there may be an empty first segment, and no more.
+    fn must_be_untouched<D: Disk>(&self, disk: &mut D) -> Result<(), OpenError> {
+        for base in &self.segments {
+            let name = names::segment(*base);
+            let file = disk.open(&name).map_err(|error| OpenError::disk(&name, error))?;
+            let written = written_end(&file, HEADER_BYTES).map_err(|error| OpenError::disk(&name, error))?;
+            if *base != 1 || written > HEADER_BYTES {
+                return Err(OpenError::new(names::STATE, Fault::StateStale));
+            }
+        }
+        Ok(())
+    }
+
+    /// What can be known without a state file.
+    fn state_of_headers<D: Disk>(&self, disk: &mut D, fault: &StateFault) -> Result<State, OpenError> {
+        for base in self.segments.iter().rev() {
+            let name = names::segment(*base);
+            let file = disk.open(&name).map_err(|error| OpenError::disk(&name, error))?;
+            if let Ok(Ok(header)) = header_of(&file) {
+                let mut state = State::unknown(header.journal);
+                state.epoch = header.epoch;
+                return Ok(state);
+            }
+        }
+        let fault = if *fault == StateFault::Missing { Fault::StateMissing } else { Fault::StateDamaged };
+        Err(OpenError::new(names::STATE, fault))
+    }
+}
+
+fn header_of<F: DiskFile>(file: &F) -> Result<Result<SegmentHeader, HeaderFault>, DiskError> {
+    let mut bytes = [0; HEADER_BYTES as usize];
+    if file.bytes() < u64::from(HEADER_BYTES) {
+        return Ok(Err(HeaderFault::Damaged));
+    }
+    file.read(0, &mut bytes)?;
+    Ok(SegmentHeader::decode(&bytes))
+}
+
+fn found_segments<D: Disk>(
+    disk: &mut D,
+    directory: &Directory,
+    indexing: &Indexing<D>,
+    state: &State,
+) -> Result<Vec<FoundSegment<D::File>>, OpenError> {
+    let mut segments = Vec::new();
+    for base in &directory.segments {
+        let name = names::segment(*base);
+        let on_disk = |error| OpenError::disk(&name, error);
+        let file = disk.open(&name).map_err(on_disk)?;
+        let (header, fault) = match header_of(&file).map_err(on_disk)? {
+            Ok(header) if header.journal != state.journal => return Err(OpenError::new(&name, Fault::Foreign)),
+            Ok(header) if header.base != *base || *base == 0 => {
+                return Err(OpenError::new(&name, Fault::Misnamed { base: header.base }));
+            }
+            Ok(header) if header.bytes != file.bytes() || header.bytes > u64::from(u32::MAX) => {
+                (None, Some(Fault::Size { bytes: file.bytes(), expected: header.bytes }))
+            }
+            Ok(header) => (Some(header), None),
+            Err(HeaderFault::Newer(version)) => return Err(OpenError::new(&name, Fault::Newer { version })),
+            Err(_) if file.bytes() < u64::from(HEADER_BYTES) => {
+                (None, Some(Fault::Size { bytes: file.bytes(), expected: HEADER_BYTES.into() }))
+            }
+            Err(fault) => {
+                let mut bytes = [0; HEADER_BYTES as usize];
+                file.read(0, &mut bytes).map_err(on_disk)?;
+                let is_blank = bytes.iter().all(|byte| *byte == 0);
+                let fault = if fault == HeaderFault::Foreign { Fault::NoSegment } else { Fault::HeaderDamaged };
+                (None, (!is_blank).then_some(fault))
+            }
+        };
+        let end = match &header {
+            Some(header) => {
+                (indexing.end)(disk, header).map_err(|error| OpenError::disk(&names::index(*base), error))?
+            }
+            None => None,
+        };
+        let is_indexed = end.is_some();
+        segments.push(FoundSegment { base: *base, file, header, fault, end, is_indexed });
+    }
+    Ok(segments)
+}
+
+/// The way through what was found.
+pub(super) struct Walk<'a, D: Disk> {
+    pub(super) disk: D,
+    pub(super) settings: &'a LogSettings,
+    pub(super) opening: &'a Opening,
+    pub(super) snapshots: Vec<u64>,
+    pub(super) state: State,
+    pub(super) segments: Vec<FoundSegment<D::File>>,
+    pub(super) standing: Standing,
+    /// What the last segment holds that was replayed.
+    pub(super) last: Option<Replayed>,
+    pub(super) recovery: Recovery,
+}
+
+impl<D: Disk> Walk<'_, D> {
+    /// Loads the newest snapshot that can be used, and returns the index of the segment with its base.
+    fn choose_snapshot(&mut self) -> Result<usize, OpenError> {
+        for base in self.snapshots.clone().iter().rev() {
+            let Some(index) = self.segments.iter().position(|segment| segment.base == *base) else { continue };
+            let name = names::snapshot(*base);
+            match snapshot::load(&mut self.disk, self.state.journal, *base, self.settings.seed) {
+                Ok(standing) => {
+                    self.standing = standing;
+                    self.recovery.snapshot = Some(*base);
+                    return Ok(index);
+                }
+                Err(SnapshotFault::Damaged) => self.recovery.notes.push(format!("{name} is damaged and not used")),
+                Err(SnapshotFault::Newer(version)) => return Err(OpenError::new(&name, Fault::Newer { version })),
+                Err(SnapshotFault::Disk(error)) => return Err(OpenError::disk(&name, error)),
+            }
+        }
+        let Some(first) = self.segments.first() else {
+            return Err(OpenError::new(&names::segment(self.state.durable + 1), Fault::NoSegments));
+        };
+        let is_compacted = |segment: &FoundSegment<_>| segment.header.is_some_and(|header| header.is_compacted);
+        let is_partial = first.base > 1 || self.segments.iter().any(is_compacted);
+        if is_partial && !self.opening.repair {
+            return Err(OpenError::new(&names::snapshot(first.base), Fault::SequencesUnknown));
+        }
+        self.standing.is_partial = is_partial;
+        self.standing.position = first.base - 1;
+        if is_partial {
+            // The next start need not be told again that what is unknown does not matter.
+            let base = first.base;
+            self.state.epoch_due = true;
+            self.state.store(&mut self.disk).map_err(|error| OpenError::disk(names::STATE, error))?;
+            snapshot::store(&mut self.disk, &self.standing, self.state.journal, base)
+                .map_err(|error| OpenError::disk(&names::snapshot(base), error))?;
+        }
+        Ok(0)
+    }
+
+    /// The segments that need not be replayed: all synced, each going on where the one before it ends.
+    fn look_at_sealed(&mut self, begin: usize) -> Result<(), OpenError> {
+        for index in 0..begin {
+            let next_base = self.segments[index + 1].base;
+            let segment = &mut self.segments[index];
+            let name = names::segment(segment.base);
+            let Some(header) = segment.header else {
+                let fault = segment.fault.clone().unwrap_or(Fault::HeaderDamaged);
+                return Err(OpenError::new(&name, Fault::OldDamage(Box::new(fault))));
+            };
+            let end = match segment.end {
+                Some(end) => end,
+                None => {
+                    let mut aside = Standing::new(self.settings.seed);
+                    aside.is_partial = true;
+                    let replayed = replay(&segment.file, &header, &mut aside);
+                    let replayed = replayed.map_err(|error| OpenError::disk(&name, error))?;
+                    self.recovery.count(&replayed);
+                    replayed.end
+                }
+            };
+            if end.position + 1 != next_base && !header.is_compacted {
+                let fault = match segment.end {
+                    Some(_) => Fault::Missing { from: end.position + 1, to: next_base - 1 },
+                    None => Fault::OldDamage(Box::new(Fault::Short { offset: end.offset })),
+                };
+                return Err(OpenError::new(&name, fault));
+            }
+            segment.end = Some(end);
+        }
+        Ok(())
+    }
+
+    /// Replays the segments behind the snapshot, up to where something is wrong.
+    fn replay_from(&mut self, begin: usize) -> Result<Option<Break>, OpenError> {
+        for index in begin..self.segments.len() {
+            let is_last = index + 1 == self.segments.len();
+            let segment = &self.segments[index];
+            let Some(header) = segment.header else {
+                let why = segment.fault.clone().map_or(Damaged::Blank, Damaged::Header);
+                return Ok(Some(Break { index, offset: 0, position: self.standing.position, why }));
+            };
+            let name = names::segment(segment.base);
+            let on_disk = |error| OpenError::disk(&name, error);
+            let replayed = replay(&segment.file, &header, &mut self.standing).map_err(on_disk)?;
+            self.recovery.count(&replayed);
+            let mut found =
+                Break { index, offset: replayed.end.offset, position: replayed.end.position, why: Damaged::Batch };
+            self.standing.position = replayed.end.position;
+            let is_damaged = replayed.stop == Stop::Damage;
+            let end = replayed.end;
+            self.last = Some(replayed);
+            if is_damaged {
+                return Ok(Some(found));
+            }
+            if is_last {
+                found.why = Damaged::Rest;
+                return self.look_behind(&found, end).map_err(on_disk);
+            }
+            let next_base = self.segments[index + 1].base;
+            if header.is_compacted && next_base > end.position {
+                self.standing.position = next_base - 1;
+            } else if next_base != end.position + 1 {
+                found.why = Damaged::Short { next_base };
+                return Ok(Some(found));
+            }
+            self.segments[index].end = Some(end);
+        }
+        Ok(None)
+    }
+
+    /// The last segment's end: what the state says of it, and zeros behind it.
+    fn look_behind(&mut self, found: &Break, end: SegmentEnd) -> Result<Option<Break>, DiskError> {
+        let segment = &self.segments[found.index];
+        if end.position < self.state.durable {
+            return Ok(Some(Break { why: Damaged::Short { next_base: self.state.durable + 1 }, ..found.clone() }));
+        }
+        let is_end_of_state = segment.base == self.state.end_base && end.offset == self.state.end_offset;
+        if self.recovery.start == Start::Clean && !is_end_of_state {
+            return Ok(Some(Break { why: Damaged::StaleState, ..found.clone() }));
+        }
+        if self.recovery.start == Start::Clean {
+            return Ok(None);
+        }
+        let has_rest = written_end(&segment.file, end.offset)? > end.offset;
+        Ok(has_rest.then(|| found.clone()))
+    }
+
+    /// Makes durable what was found, begins an epoch if one is due, and writes down that the journal runs.
+    fn settle(&mut self, begin: usize, is_repaired: bool) -> Result<(), OpenError> {
+        if self.recovery.start != Start::Clean || is_repaired || !self.recovery.cuts.is_empty() {
+            for segment in &self.segments[begin..] {
+                let name = names::segment(segment.base);
+                segment.file.sync().map_err(|error| OpenError::disk(&name, error))?;
+            }
+            self.disk.sync_names().map_err(|error| OpenError::disk("the directory", error))?;
+        }
+        self.recovery.epoch_change = match self.recovery.start {
+            _ if is_repaired => Some(EpochChange::Repaired),
+            Start::PowerLost => Some(EpochChange::PowerLost),
+            _ if self.state.epoch_due => Some(EpochChange::Repaired),
+            _ => None,
+        };
+        let newest = self.segments.iter().filter_map(|segment| segment.header).map(|header| header.epoch).max();
+        let mut epoch = self.state.epoch.max(newest.unwrap_or(0));
+        if self.recovery.epoch_change.is_some() {
+            epoch = (epoch + 1).max(self.opening.now_us);
+        }
+        self.recovery.epoch = epoch;
+        self.state = State {
+            epoch,
+            boot: self.opening.boot,
+            durable: self.standing.position,
+            end_base: 0,
+            end_offset: 0,
+            is_clean: false,
+            sync_failed: false,
+            epoch_due: false,
+            ..self.state
+        };
+        self.state.store(&mut self.disk).map_err(|error| OpenError::disk(names::STATE, error))
+    }
+
+    /// Hands over to the log.
+    fn finish(self, begin: usize) -> (Recovered<D>, Recovery) {
+        let last = self.segments.len() - 1;
+        let mut segments = Vec::with_capacity(self.segments.len());
+        for (index, found) in self.segments.iter().enumerate() {
+            let header = found.header.expect("a segment without a header was refused or set aside");
+            segments.push(Segment {
+                base: found.base,
+                epoch: header.epoch,
+                file: found.file.clone(),
+                salt: header.salt(),
+                end: if index == last { None } else { found.end },
+                // Behind the snapshot, a segment with an index is sealed again: it may lack the snapshot.
+                is_sealed: index < begin && found.is_indexed,
+            });
+        }
+        let header = self.segments[last].header.expect("it was there before");
+        let replayed = self.last.expect("the last segment is replayed");
+        let is_closed = header.epoch != self.state.epoch || header.is_compacted;
+        let open = OpenSegment::new(&header, segments[last].file.clone(), replayed, is_closed);
+        let Walk { disk, state, standing, recovery, .. } = self;
+        (Recovered { disk, state, standing, segments, open }, recovery)
+    }
+}

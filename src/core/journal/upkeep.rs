@@ -1,0 +1,185 @@
+//! What is done for a log beside its appending, and what it does when it is told of it.
+//!
+//! ```text
+//!  in use ----> prepare_task --> supply             committed --> sync_task --> note_synced
+//!  full ------> seal_task ----> note_sealed --> retire, replace          end --> close
+//! ```
+
+use super::catalog::{Catalog, Segment, TopicEnd};
+use super::disk::{Disk, DiskError};
+use super::log::Log;
+use super::publication::CommitError;
+use super::tasks::{PrepareTask, Prepared, SealTask, SyncTask};
+use std::sync::Arc;
+
+/// The next segment is made once this part of the open one is full: late enough that a journal which is hardly used has
+/// none, and early enough for one that is used as fast as a disk takes it.
+const PREPARED_AT: u32 = 8;
+
+impl<D: Disk> Log<D> {
+    /// The next segment's making, once it is time for that.
+    pub fn prepare_task(&mut self) -> Option<PrepareTask<D>> {
+        let is_due = self.is_segment_wanted || self.open.is_closed || self.open.offset >= self.open.bytes / PREPARED_AT;
+        if !is_due || self.is_preparing || self.prepared.is_some() || self.failure.is_some() {
+            return None;
+        }
+        self.is_preparing = true;
+        Some(PrepareTask { disk: self.disk.clone(), bytes: self.settings.segment_bytes })
+    }
+
+    /// Hands in what was prepared.
+    pub fn supply(&mut self, prepared: Prepared<D::File>) {
+        self.is_segment_wanted = false;
+        self.is_preparing = false;
+        self.is_disk_full = false;
+        self.prepared = Some(prepared);
+    }
+
+    /// The next segment could not be prepared. From now on [`Log::prepare_task`] offers it again; publications that
+    /// find no room are refused meanwhile.
+    pub fn note_not_prepared(&mut self) {
+        self.is_preparing = false;
+        self.is_disk_full = true;
+    }
+
+    /// What has to be synced so that everything that is committed is durable; none if it is.
+    pub fn sync_task(&self) -> Option<SyncTask<D>> {
+        let is_due = !self.settings.is_volatile && self.failure.is_none() && self.committed() > self.durable;
+        is_due.then(|| self.whole_sync_task())
+    }
+
+    fn whole_sync_task(&self) -> SyncTask<D> {
+        let mut files = self.unsynced.clone();
+        files.push((self.open.base, self.open.file.clone()));
+        let names = (self.names.synced < self.names.renames).then(|| self.disk.clone());
+        SyncTask { files, names, renames: self.names.renames, position: self.committed() }
+    }
+
+    /// A sync has succeeded.
+    pub fn note_synced(&mut self, task: &SyncTask<D>) {
+        if self.failure.is_some() {
+            return;
+        }
+        self.durable = self.durable.max(task.position);
+        self.names.synced = self.names.synced.max(task.renames);
+        // A file in the task that is full by now may have got records since.
+        let newest = task.files.last().map_or(0, |(base, _)| *base);
+        self.unsynced.retain(|(base, _)| *base >= newest);
+    }
+
+    /// A sync has failed: the log is at its end, and its state file says so.
+    pub fn note_sync_failed(&mut self, what: &DiskError) {
+        self.fail(format!("a sync failed: {what}"));
+        self.state.sync_failed = true;
+        // If even this fails, the next start finds a log that was not closed; there is nothing more to be done here.
+        let _ = self.state.store(&mut self.disk);
+    }
+
+    /// The oldest full segment's sealing, if there is one and none is under way.
+    pub fn seal_task(&mut self) -> Option<SealTask<D>> {
+        if self.is_sealing || self.failure.is_some() {
+            return None;
+        }
+        let base = *self.unsealed.front()?;
+        let index = self.catalog.index_of(base).expect("segments are retired when they are sealed");
+        self.is_sealing = true;
+        Some(SealTask {
+            disk: self.disk.clone(),
+            indexing: self.indexing,
+            journal: self.state.journal,
+            seed: self.settings.seed,
+            catalog: self.catalog.clone(),
+            base,
+            next_base: self.catalog.segments[index + 1].base,
+            is_volatile: self.settings.is_volatile,
+        })
+    }
+
+    /// A segment is sealed.
+    pub fn note_sealed(&mut self, task: &SealTask<D>) {
+        self.is_sealing = false;
+        self.unsealed.retain(|base| *base != task.base);
+        self.unsynced.retain(|(base, _)| *base != task.base);
+        let mut segments = self.catalog.segments.clone();
+        if let Some(segment) = segments.iter_mut().find(|segment| segment.base == task.base) {
+            segment.is_sealed = true;
+        }
+        self.catalog = Arc::new(Catalog { segments });
+    }
+
+    /// A segment could not be sealed, for want of room or the like; [`Log::seal_task`] offers it again.
+    pub fn note_not_sealed(&mut self) {
+        self.is_sealing = false;
+    }
+
+    /// Leaves sealed segments out of the catalog, the oldest first; their files are removed by whoever decided so: the
+    /// oldest first, each name's removal synced before the next, or a start may find a gap between those that are left.
+    ///
+    /// # Panics
+    /// When one of them is not sealed.
+    pub fn retire(&mut self, bases: &[u64]) {
+        let mut segments = self.catalog.segments.clone();
+        segments.retain(|segment| {
+            let is_retired = bases.contains(&segment.base);
+            assert!(!is_retired || segment.is_sealed, "segment {} is retired before it is sealed", segment.base);
+            !is_retired
+        });
+        self.catalog = Arc::new(Catalog { segments });
+    }
+
+    /// Puts another file in a sealed segment's place, as compaction does.
+    ///
+    /// # Panics
+    /// When there is no sealed segment with its base.
+    pub fn replace(&mut self, segment: Segment<D::File>) {
+        let mut segments = self.catalog.segments.clone();
+        let index = self.catalog.index_of(segment.base).expect("a segment that is replaced is in the catalog");
+        assert!(segments[index].is_sealed, "segment {} is replaced before it is sealed", segment.base);
+        segments[index] = segment;
+        self.catalog = Arc::new(Catalog { segments });
+    }
+
+    /// A topic's last record stands elsewhere now, because its segment was compacted. Nothing happens if the topic has
+    /// a newer record by now.
+    pub fn note_moved(&mut self, name: &str, moved: TopicEnd) {
+        let Some(key) = self.find(name) else { return };
+        let topic = self.standing.topics.get_mut(key);
+        if topic.sequence == moved.sequence {
+            topic.base = moved.base;
+            topic.offset = moved.offset;
+        }
+    }
+
+    /// Syncs what is not synced, and writes down that nothing is missing.
+    ///
+    /// # Errors
+    /// Why the next start will find a log that was not closed.
+    ///
+    /// # Panics
+    /// When something is not committed.
+    pub fn close(mut self) -> Result<(), CommitError> {
+        assert!(self.pending.count == 0, "a log is closed after a commit");
+        if let Some(failure) = &self.failure {
+            return Err(CommitError::Failed(failure.clone()));
+        }
+        if self.settings.is_volatile {
+            return Ok(());
+        }
+        if !self.clean_tail() {
+            return Err(CommitError::Full);
+        }
+        // Even if no record waits for it: the open segment's header may.
+        if let Err(error) = self.whole_sync_task().run() {
+            self.note_sync_failed(&error);
+            return Err(CommitError::Failed(error.to_string()));
+        }
+        self.state.is_clean = true;
+        self.state.durable = self.standing.position;
+        self.state.end_base = self.open.base;
+        self.state.end_offset = self.open.offset;
+        self.state.store(&mut self.disk).map_err(|error| match error {
+            DiskError::Full => CommitError::Full,
+            error => CommitError::Failed(error.to_string()),
+        })
+    }
+}

@@ -1,0 +1,402 @@
+//! The journal thread: a turn takes the reactors' mail, writes once a journal, and releases.
+//!
+//! ```text
+//!  sleep --> events --> mail: keeper.receive --> keeper.finish_turn --> tasks, reads --> post releases
+//!    ^  a letter, an event, room, or a time that has come                                   |
+//!    `--------------------------------------------------------------------------------------'
+//! ```
+//!
+//! A drain ends it when all reactors have hushed, everything that they sent is written, synced and told, and they know.
+//! Then the logs are closed, one after the other: what was not asked to be durable is synced, too.
+
+use super::opening::{Journals, Opened, now_us, sync_mode};
+use super::reading::Requests;
+use super::upkeep;
+use crate::config::Journal;
+use crate::reactor::{Desk, Sleeper};
+use crate::store::{self, Medium, Progress, Steward, Syncer};
+use fanwire_core::journal::compaction::{Compacted, CompactionError};
+use fanwire_core::journal::disk::DiskError;
+use fanwire_core::journal::keeper::{Keeper, Notice, ReadRequest};
+use fanwire_core::journal::plan::JournalId;
+use fanwire_core::journal::retention::Retention;
+use fanwire_core::journal::{CommitError, Prepared, SealError, SealTask, SyncTask};
+use fanwire_core::{Seat, Settings};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// Letters of one reactor that are read in one turn.
+const LETTERS_PER_TURN_MAX: usize = 16;
+/// How long a disk that was full is left alone before a segment is ordered again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How often it is looked for what is too old.
+const UPKEEP_PERIOD: Duration = Duration::from_secs(1);
+
+/// What other threads tell the clerk.
+enum Event {
+    Synced(JournalId, SyncTask<Medium>, Result<(), DiskError>),
+    Prepared(JournalId, Result<Prepared<store::File>, DiskError>),
+    Sealed(JournalId, SealTask<Medium>, Result<(), SealError>),
+    Removed(JournalId, Result<(), DiskError>),
+    Compacted(JournalId, Result<Option<Compacted<store::File>>, CompactionError>),
+}
+
+/// The journal thread, ready to run.
+pub struct Clerk {
+    keeper: Keeper<Medium>,
+    desk: Desk,
+    journals: Vec<Shelf>,
+    steward: Steward,
+    events: Receiver<Event>,
+    sender: EventSender,
+    requests: Requests,
+    is_ending: Arc<AtomicBool>,
+    /// When a segment may be ordered again that could not be made.
+    retry: Option<Instant>,
+    /// When it is time to look for what is too old.
+    upkeep: Instant,
+    reads: Vec<ReadRequest<Medium>>,
+    notices: Vec<Notice>,
+}
+
+/// What goes with one journal.
+struct Shelf {
+    journal: Journal,
+    medium: Medium,
+    syncer: Syncer<Sync>,
+    retention: Retention,
+    is_compacting: bool,
+}
+
+/// Sends events, and wakes the clerk.
+#[derive(Clone)]
+struct EventSender {
+    sender: Sender<Event>,
+    sleeper: Arc<Sleeper>,
+}
+
+impl EventSender {
+    fn send(&self, event: Event) {
+        // A clerk that has ended wants to know nothing more.
+        let _ = self.sender.send(event);
+        self.sleeper.ring();
+    }
+}
+
+/// Ends the clerk from another thread, once the reactors have.
+pub struct Handle {
+    is_ending: Arc<AtomicBool>,
+    sleeper: Arc<Sleeper>,
+}
+
+impl Handle {
+    /// Asks the clerk to end when nothing is left to do.
+    pub fn end(&self) {
+        self.is_ending.store(true, Ordering::Release);
+        self.sleeper.ring();
+    }
+}
+
+/// A sync on its way.
+struct Sync {
+    journal: JournalId,
+    task: SyncTask<Medium>,
+}
+
+impl store::SyncTask for Sync {
+    /// The newer one covers all that this one does: it was made before this was told.
+    fn join(&mut self, newer: Sync) {
+        self.task = newer.task;
+    }
+
+    fn run(&mut self) -> Result<(), DiskError> {
+        self.task.run()
+    }
+}
+
+impl Clerk {
+    /// The threads of these journals, but for the clerk's own and the reader's, are started here.
+    pub fn new(
+        journals: Journals,
+        desk: Desk,
+        shard: &Seat,
+        settings: &Settings,
+        requests: Requests,
+    ) -> io::Result<Clerk> {
+        let (sender, events) = channel();
+        let sender = EventSender { sender, sleeper: desk.sleeper() };
+        let (mut logs, mut shelves) = (Vec::new(), Vec::new());
+        for Opened { journal, medium, log } in journals.opened {
+            let events = sender.clone();
+            let report = move |Sync { journal, task }, outcome| events.send(Event::Synced(journal, task, outcome));
+            let syncer = Syncer::start(&format!("sync-{}", journal.name), report)?;
+            logs.push((log, sync_mode(&journal)));
+            let retention = upkeep::retention(&journal);
+            shelves.push(Shelf { journal, medium, syncer, retention, is_compacting: false });
+        }
+        Ok(Clerk {
+            keeper: Keeper::new(logs, shard, settings),
+            desk,
+            journals: shelves,
+            steward: Steward::start()?,
+            events,
+            sender,
+            requests,
+            is_ending: Arc::new(AtomicBool::new(false)),
+            retry: None,
+            upkeep: Instant::now(),
+            reads: Vec::new(),
+            notices: Vec::new(),
+        })
+    }
+
+    /// How others end it.
+    pub fn handle(&self) -> Handle {
+        Handle { is_ending: Arc::clone(&self.is_ending), sleeper: self.desk.sleeper() }
+    }
+
+    /// Turns until it is ended, and closes the journals.
+    pub fn run(mut self) -> io::Result<()> {
+        self.desk.settle_in();
+        while !self.is_over() {
+            self.turn()?;
+        }
+        self.close();
+        Ok(())
+    }
+
+    fn turn(&mut self) -> io::Result<()> {
+        self.keeper.begin_turn(now_us());
+        self.take_events();
+        let keeper = &mut self.keeper;
+        self.desk.read(LETTERS_PER_TURN_MAX, |from, submissions| keeper.receive(from, submissions))?;
+        self.keeper.finish_turn();
+        self.hand_out_tasks();
+        self.retire();
+        self.keeper.take_reads(&mut self.reads);
+        self.requests.send_all(&mut self.reads);
+        self.tell_notices();
+        if self.desk.have_all_hushed() && self.keeper.is_settled() {
+            self.desk.set_last_mark();
+        }
+        for reactor in 0..self.desk.count() {
+            let in_transit = self.desk.post(reactor, self.keeper.releases_to(reactor))?;
+            self.keeper.note_transit(reactor, in_transit);
+        }
+        self.rest();
+        Ok(())
+    }
+
+    /// Sleeps if there is nothing to do.
+    fn rest(&mut self) {
+        let timeout = self.time_to_next();
+        if timeout == Some(Duration::ZERO) {
+            return;
+        }
+        let mut event = None;
+        let Clerk { desk, events, is_ending, .. } = self;
+        let look = || {
+            event = events.try_recv().ok();
+            event.is_none() && !is_ending.load(Ordering::Acquire)
+        };
+        desk.sleep(look, timeout);
+        if let Some(event) = event {
+            self.take_event(event);
+        }
+    }
+
+    /// How long it may sleep though nobody rings.
+    fn time_to_next(&self) -> Option<Duration> {
+        let now_us = now_us();
+        let sync = self.keeper.next_sync_us().map(|due| Duration::from_micros(due.saturating_sub(now_us)));
+        let retry = self.retry.map(|retry| retry.saturating_duration_since(Instant::now()));
+        let keeps_all = self.journals.iter().all(|shelf| shelf.retention == Retention::default());
+        let upkeep = (!keeps_all).then(|| self.upkeep.saturating_duration_since(Instant::now()));
+        [sync, retry, upkeep].into_iter().flatten().min()
+    }
+
+    fn take_events(&mut self) {
+        while let Ok(event) = self.events.try_recv() {
+            self.take_event(event);
+        }
+        if self.retry.is_some_and(|retry| retry <= Instant::now()) {
+            self.retry = None;
+        }
+    }
+
+    fn take_event(&mut self, event: Event) {
+        match event {
+            Event::Synced(journal, task, outcome) => self.keeper.note_synced(journal, &task, &outcome),
+            Event::Prepared(journal, outcome) => {
+                if let Err(error) = &outcome {
+                    self.retry = Some(Instant::now() + RETRY);
+                    let name = &self.journals[usize::from(journal.0)].journal.name;
+                    tracing::warn!(journal = name, %error, "no next segment could be made; trying again");
+                }
+                self.keeper.note_prepared(journal, outcome);
+            }
+            Event::Sealed(journal, task, outcome) => {
+                if let Err(SealError::Later(error)) = &outcome {
+                    self.retry = Some(Instant::now() + RETRY);
+                    let name = &self.journals[usize::from(journal.0)].journal.name;
+                    tracing::warn!(journal = name, %error, "a segment could not be sealed; trying again");
+                }
+                self.keeper.note_sealed(journal, &task, &outcome);
+                self.upkeep = Instant::now();
+                self.order_compaction(journal);
+            }
+            Event::Removed(journal, outcome) => {
+                if let Err(error) = outcome {
+                    let name = &self.journals[usize::from(journal.0)].journal.name;
+                    tracing::error!(journal = name, %error, "segments that retention ended could not be removed");
+                }
+            }
+            Event::Compacted(journal, outcome) => self.note_compacted(journal, outcome),
+        }
+    }
+
+    fn hand_out_tasks(&mut self) {
+        for index in 0..self.journals.len() {
+            let journal = JournalId(index as u8);
+            if let Some(task) = self.keeper.take_sync(journal) {
+                self.journals[index].syncer.request(Sync { journal, task });
+            }
+            if self.keeper.is_waiting(journal) {
+                self.steward.hasten();
+            }
+            if self.retry.is_none() {
+                self.order_segment(journal);
+                self.order_sealing(journal);
+            }
+        }
+    }
+
+    /// What is too old or too much leaves the catalog; its files are removed by the steward.
+    fn retire(&mut self) {
+        if Instant::now() < self.upkeep {
+            return;
+        }
+        self.upkeep = Instant::now() + UPKEEP_PERIOD;
+        for (index, shelf) in self.journals.iter().enumerate() {
+            let journal = JournalId(index as u8);
+            // A compaction has the catalog that it began with.
+            if shelf.is_compacting {
+                continue;
+            }
+            let log = self.keeper.log_mut(journal);
+            let bases = shelf.retention.retired(&log.shared_catalog(), now_us());
+            if bases.is_empty() {
+                continue;
+            }
+            log.retire(&bases);
+            tracing::debug!(journal = shelf.journal.name, segments = bases.len(), "segments are retired");
+            let (mut medium, events) = (shelf.medium.clone(), self.sender.clone());
+            self.steward.run(Box::new(move || {
+                events.send(Event::Removed(journal, upkeep::remove(&mut medium, &bases)));
+                Progress::Done
+            }));
+        }
+    }
+
+    fn order_compaction(&mut self, journal: JournalId) {
+        let shelf = &mut self.journals[usize::from(journal.0)];
+        if !shelf.journal.compact || shelf.is_compacting {
+            return;
+        }
+        shelf.is_compacting = true;
+        let catalog = self.keeper.log(journal).shared_catalog();
+        let (mut medium, events, segment_bytes) =
+            (shelf.medium.clone(), self.sender.clone(), shelf.journal.segment_bytes);
+        self.steward.run(Box::new(move || {
+            let outcome = upkeep::compact(&mut medium, &catalog, segment_bytes, now_us());
+            events.send(Event::Compacted(journal, outcome));
+            Progress::Done
+        }));
+    }
+
+    fn note_compacted(&mut self, journal: JournalId, outcome: Result<Option<Compacted<store::File>>, CompactionError>) {
+        let shelf = &mut self.journals[usize::from(journal.0)];
+        shelf.is_compacting = false;
+        match outcome {
+            Ok(None) => {}
+            Ok(Some(Compacted { segment, replaced, bytes_before, bytes_after, .. })) => {
+                tracing::info!(journal = shelf.journal.name, bytes_before, bytes_after, "segments are compacted");
+                let others: Vec<u64> = replaced.into_iter().filter(|base| *base != segment.base).collect();
+                let log = self.keeper.log_mut(journal);
+                log.replace(segment);
+                log.retire(&others);
+                // There may be more that is worth it.
+                self.order_compaction(journal);
+            }
+            Err(error) => {
+                tracing::error!(journal = shelf.journal.name, %error, "compaction failed; nothing is lost");
+            }
+        }
+    }
+
+    fn order_segment(&mut self, journal: JournalId) {
+        let Some(task) = self.keeper.take_preparation(journal) else { return };
+        let medium = self.journals[usize::from(journal.0)].medium.clone();
+        let (name, bytes, events) = (task.name(), task.bytes(), self.sender.clone());
+        let made = move |made: Result<store::File, DiskError>| {
+            events.send(Event::Prepared(journal, made.and_then(|file| task.finish(file))));
+        };
+        self.steward.make(medium, name, bytes, Box::new(made));
+    }
+
+    fn order_sealing(&mut self, journal: JournalId) {
+        let Some(task) = self.keeper.take_sealing(journal) else { return };
+        let (mut task, events) = (Some(task), self.sender.clone());
+        self.steward.run(Box::new(move || {
+            let mut task = task.take().expect("a sealing is one step");
+            let outcome = task.run();
+            events.send(Event::Sealed(journal, task, outcome));
+            Progress::Done
+        }));
+    }
+
+    fn tell_notices(&mut self) {
+        self.keeper.take_notices(&mut self.notices);
+        for notice in self.notices.drain(..) {
+            let (Notice::Full(journal) | Notice::Resumed(journal) | Notice::Failed(journal, _)) = notice;
+            let name = &self.journals[usize::from(journal.0)].journal.name;
+            match notice {
+                Notice::Full(_) => tracing::error!(journal = name, "the journal's disk is full: publishes are refused"),
+                Notice::Resumed(_) => tracing::info!(journal = name, "the journal has room again"),
+                Notice::Failed(_, what) => {
+                    tracing::error!(
+                        journal = name,
+                        what,
+                        "the journal has failed and takes nothing more; mend its disk and start the broker anew"
+                    );
+                }
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_ending.load(Ordering::Acquire)
+    }
+
+    /// The reactors have ended. Everything is synced, and it is written down that nothing is missing.
+    fn close(self) {
+        let Clerk { keeper, journals, steward, .. } = self;
+        drop(steward);
+        for (log, Shelf { journal, syncer, .. }) in keeper.into_logs().into_iter().zip(journals) {
+            drop(syncer);
+            match log.close() {
+                Ok(()) => tracing::info!(journal = journal.name, "journal closed"),
+                Err(CommitError::Full) => {
+                    tracing::error!(journal = journal.name, "no room to write that the journal was closed");
+                }
+                Err(CommitError::Failed(what)) => {
+                    tracing::error!(journal = journal.name, what, "the journal was not closed");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The journal's threads: they drive what `fanwire_core::journal` decides, over files of `store`.
+//!
+//! ```text
+//!  reactors --submissions--> clerk: orders, appends, releases ----releases--> reactors
+//!                              |  requests        |  tasks
+//!                              v                  v
+//!                            reader            steward: makes, seals, removes     sync thread, one a journal
+//!                              `--history--> reactors       `----- what has become of them: events -----'--> clerk
+//! ```
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `opening` | journals of the configuration, opened, before any thread runs |
+//! | `clerk` | the journal thread |
+//! | `reading` | the reader thread |
+//! | `upkeep` | retention and compaction |
+//!
+//! No reactor waits for any of these, and none of these for a reactor: whoever is full is rung for later.
+
+mod clerk;
+mod opening;
+mod reading;
+mod upkeep;
+
+pub use clerk::{Clerk, Handle};
+pub use opening::{Journals, OpenFailure};
+pub use reading::Reading;

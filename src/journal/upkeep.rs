@@ -1,0 +1,51 @@
+//! What a journal needs done now and then: what is too old or too much goes, and compacted journals are compacted.
+//!
+//! What goes is decided by the clerk, and gone from the catalog before its files are removed: a cursor that is inside
+//! one of them reads it to its end. Compaction is a job of the steward; whether a record is the newest of its topic it
+//! asks the indexes of the sealed segments, so it needs nothing of the clerk, and may leave a record that has a newer
+//! one in the open segment for the next time.
+
+use crate::config::Journal;
+use crate::store::{File, Medium};
+use fanwire_core::journal::catalog::SharedCatalog;
+use fanwire_core::journal::compaction::{
+    self, Compacted, CompactionError, SealedEnds, TOMBSTONE_AGE_US_MIN, Tombstones,
+};
+use fanwire_core::journal::disk::{Disk, DiskError};
+use fanwire_core::journal::names;
+use fanwire_core::journal::retention::Retention;
+
+/// How much a journal keeps.
+pub(super) fn retention(journal: &Journal) -> Retention {
+    let age_us = journal.max_age.map_or(0, |age| u64::try_from(age.as_micros()).unwrap_or(u64::MAX));
+    Retention { bytes_max: journal.max_bytes.unwrap_or(0), age_us_max: age_us }
+}
+
+/// Removes the files of segments that are not in the catalog any more.
+pub(super) fn remove(medium: &mut Medium, bases: &[u64]) -> Result<(), DiskError> {
+    for base in bases {
+        for name in [names::index(*base), names::segment(*base)] {
+            match medium.remove(&name) {
+                Ok(()) | Err(DiskError::Missing) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    medium.sync_names()
+}
+
+/// Compacts the first segments that are worth it; none if no segments are.
+pub(super) fn compact(
+    medium: &mut Medium,
+    catalog: &SharedCatalog<File>,
+    segment_bytes: u32,
+    now_us: u64,
+) -> Result<Option<Compacted<File>>, CompactionError> {
+    let Some(mut ends) = SealedEnds::open(medium, catalog) else { return Ok(None) };
+    let chosen = compaction::choose(catalog, segment_bytes.into(), |segment| {
+        compaction::assess_segment(medium, segment, |name, sequence| ends.is_newest(name, sequence))
+    });
+    let Some(places) = chosen else { return Ok(None) };
+    let tombstones = Tombstones { now_us, age_us_min: TOMBSTONE_AGE_US_MIN };
+    compaction::compact(medium, catalog, places, tombstones, |name, sequence| ends.is_newest(name, sequence)).map(Some)
+}

@@ -1,0 +1,24 @@
+//! The media, tried on real files.
+
+mod faults;
+mod full;
+mod injected;
+mod media;
+mod scratch;
+mod threads;
+
+use fanwire_core::journal::disk::DiskError;
+use std::time::Duration;
+
+/// How long anything that has to happen may take, on the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a failed medium says.
+#[track_caller]
+fn words<T>(result: Result<T, DiskError>) -> String {
+    match result {
+        Err(DiskError::Failed(words)) => words,
+        Err(other) => panic!("{other:?}"),
+        Ok(_) => panic!("it should have been refused"),
+    }
+}
