@@ -6,6 +6,12 @@
 //! | `process`, `broker`, `peer`, `scene` | the harness: processes, a broker of one's own, a raw peer, an attack and its witness |
 //! | `quick_start` | the verbs of the command line |
 //! | `journal_words` | what the verbs say of journals, against a broker by script |
+//! | `journal_scene`, `journal_load` | a directory that outlives its brokers; load on a journal, and the books about it |
+//! | `journal_power` | the power goes under load: what was durable is there, and nobody is deceived about the rest |
+//! | `journal_history`, `journal_catch_up`, `journal_memory` | history then live; falling back and catching up; a ring in memory |
+//! | `journal_full`, `journal_faults` | a full disk; failing calls, foreign and damaged files, two brokers on one directory |
+//! | `journal_drain`, `journal_topics` | ending under load; one small topic among thousands |
+//! | `journal_kills` | kill after kill under load: what was acknowledged is there, once, in order |
 //! | `readme`, `examples` | what newcomers are shown and copy |
 //! | `client` | the client crate, its broker killed and restarted |
 //! | `drain` | how the broker ends |
@@ -31,6 +37,17 @@ mod end_to_end {
     mod fan_out;
     mod frames;
     mod handshake;
+    mod journal_catch_up;
+    mod journal_drain;
+    mod journal_faults;
+    mod journal_full;
+    mod journal_history;
+    mod journal_kills;
+    mod journal_load;
+    mod journal_memory;
+    mod journal_power;
+    mod journal_scene;
+    mod journal_topics;
     mod journal_words;
     mod logs;
     mod memory;

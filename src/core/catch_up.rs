@@ -20,41 +20,88 @@ use crate::chunk::Origin;
 use crate::encoding::Event;
 use crate::journal::plan::JournalId;
 use crate::shard::Shard;
+use crate::subscription::Subscription;
 use fanwire_wire::frame::{Policy, Start};
+use smallvec::SmallVec;
 
 impl Shard {
     /// A message of a journal has no room under a `catch-up` subscription: all of the session's there fall back.
     pub(crate) fn fall_back(&mut self, session: SessionKey, arriving: Origin) {
-        let Origin { journal, .. } = arriving;
-        let first = self.first_to_go(session, journal);
-        let position = first.map_or(arriving.floor, |(_, origin)| origin.floor);
-        for subscription in self.catch_up_subscriptions(session, journal) {
-            let event = Event::Cursor { subscription: self.subscriptions[subscription].number, position };
+        let journal = arriving.journal;
+        let stretch = self.first_to_go(session, journal).unwrap_or(arriving.stretch);
+        let subscriptions = self.catch_up_subscriptions(session, journal);
+        // One that began to listen later has nothing to drop of what came before.
+        let begins = subscriptions.iter().map(|key| stretch.max(self.listening_since(session, *key)));
+        let begins: SmallVec<[u64; 4]> = begins.collect();
+        let mut positions: SmallVec<[u64; 4]> = SmallVec::new();
+        for (subscription, begin) in subscriptions.iter().zip(&begins) {
+            let first = self.first_of_stretch(session, journal, *begin);
+            let position = first.map_or(arriving.floor, |(_, origin)| origin.floor);
+            let event = Event::Cursor { subscription: self.subscriptions[*subscription].number, position };
             match first {
-                Some((entry, origin)) => {
-                    self.insert_event(session, entry, &event);
-                    self.drop_stretches(subscription, origin.stretch);
-                }
+                Some((entry, _)) => self.insert_event(session, entry, &event),
                 None => self.enqueue_event(session, &event),
             }
+            positions.push(position);
+        }
+        for ((subscription, begin), position) in subscriptions.into_iter().zip(begins).zip(positions) {
+            self.drop_stretches(subscription, begin);
             self.counters.fallen_back += 1;
             self.open_cursor(subscription, Start::Position { position }, true);
         }
     }
 
-    /// Where in the queue the first stretch of a journal begins of which nothing can have been sent.
-    fn first_to_go(&self, session: SessionKey, journal: JournalId) -> Option<(EntryKey, Origin)> {
-        let mut kept = None;
+    /// A `catch-up` subscription begins to hear a journal's releases: it will not fall back behind this stretch.
+    pub(crate) fn note_listening(&mut self, key: SubscriptionKey) {
+        let Subscription { session, policy, .. } = self.subscriptions[key];
+        if policy == Policy::CatchUp {
+            self.forget_listening(key);
+            let since = self.journaling.stretch;
+            self.sessions[session].more_mut().listening.push((key, since));
+        }
+    }
+
+    /// A `catch-up` subscription is about to end: what it shares with others must not be dropped when those fall back.
+    pub(crate) fn end_listening(&mut self, key: SubscriptionKey) {
+        let Subscription { session, journal, policy, .. } = self.subscriptions[key];
+        if policy == Policy::CatchUp {
+            self.begin_listening();
+            for other in self.catch_up_subscriptions(session, journal) {
+                self.note_listening(other);
+            }
+            self.forget_listening(key);
+        }
+    }
+
+    fn forget_listening(&mut self, key: SubscriptionKey) {
+        let Subscription { session, policy, .. } = self.subscriptions[key];
+        if policy == Policy::CatchUp {
+            self.sessions[session].more_mut().listening.retain(|(known, _)| *known != key);
+        }
+    }
+
+    fn listening_since(&self, session: SessionKey, key: SubscriptionKey) -> u64 {
+        let listening = self.sessions[session].more().map_or(&[][..], |more| &more.listening);
+        listening.iter().find(|(known, _)| *known == key).map_or(0, |(_, since)| *since)
+    }
+
+    /// The first stretch of a journal in the queue of which nothing can have been sent.
+    fn first_to_go(&self, session: SessionKey, journal: JournalId) -> Option<u64> {
+        let turn_stretch = self.journaling.turn_stretch;
+        let (_, kept) = self.first_of_stretch(session, journal, 0)?;
+        let is_of_this_turn = kept.stretch >= turn_stretch;
+        let begin = if is_of_this_turn { kept.stretch } else { kept.stretch + 1 };
+        self.first_of_stretch(session, journal, begin).map(|(_, origin)| origin.stretch)
+    }
+
+    /// The first entry of a queue with records of a journal, of this stretch or a later one.
+    fn first_of_stretch(&self, session: SessionKey, journal: JournalId, stretch: u64) -> Option<(EntryKey, Origin)> {
         let mut entry = self.sessions[session].queue.front();
         while entry.is_some() {
             let item = &self.entries[entry];
-            if let Some(origin) = self.chunks.get(item.chunk).origin
-                && origin.journal == journal
-            {
-                let is_of_this_turn = origin.stretch >= self.journaling.turn_stretch;
-                if is_of_this_turn || *kept.get_or_insert(origin.stretch) != origin.stretch {
-                    return Some((entry, origin));
-                }
+            let origin = self.chunks.get(item.chunk).origin;
+            if let Some(origin) = origin.filter(|origin| origin.journal == journal && origin.stretch >= stretch) {
+                return Some((entry, origin));
             }
             entry = item.next;
         }

@@ -14,7 +14,8 @@
 //! memory too, and where a queue has no room for it, their messages are dropped.
 //!
 //! A value leaves early when it would otherwise come too late: before a message that another subscription lets through
-//! at once; when its subscription ends; and when its session forgets the topic's id that it was rendered with.
+//! at once; when its subscription ends; when its session forgets the topic's id that it was rendered with; and before
+//! some subscription's history ends, which may have held it too.
 //!
 //! Invariants: at most one held value for a session and topic; a paced one has a timer, a waiting one has none and
 //! belongs to a session that is blocked or has not yet emptied its queue.
@@ -191,6 +192,16 @@ impl Shard {
     pub(crate) fn end_held_of(&mut self, session: SessionKey, topic: TopicKey) {
         if let Some(key) = self.held.find(session, topic) {
             self.end_held(session, key, true);
+        }
+    }
+
+    /// A subscription's history is about to end, and what is held may be in it: that must not come again behind it.
+    pub(crate) fn yield_all_held(&mut self, session: SessionKey) {
+        if self.sessions[session].has_held {
+            for index in 0..self.sessions[session].subscription_count() {
+                let subscription = self.sessions[session].subscription_at(index);
+                self.end_held_under(session, subscription, true);
+            }
         }
     }
 

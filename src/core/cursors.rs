@@ -16,6 +16,9 @@
 //! A shard whose way from the journal was full has a cursor of its own, for all that is in that journal: what it reads
 //! is routed like what is released, and when it has joined, releases go on.
 //!
+//! What is asked for is bounded by session: what its queue holds and what its cursors have asked for is no more than a
+//! quarter of what the queue may hold, so that replies always find room.
+//!
 //! Invariant: a cursor has at most one question under way, and one that has none waits for room in its session's queue.
 
 use crate::arena::{CursorKey, Key, SessionKey, SubscriptionKey};
@@ -25,7 +28,6 @@ use crate::journal::history::{History, Reached, ReadEnd};
 use crate::journal::plan::JournalId;
 use crate::journaling::Known;
 use crate::mail::Publisher;
-use crate::session::Session;
 use crate::settings::CHUNK_BYTES_MAX;
 use crate::shard::Shard;
 use crate::submissions::{Asking, CursorId};
@@ -33,11 +35,9 @@ use crate::subscription::Place;
 use fanwire_wire::Code;
 use fanwire_wire::frame::{Outcome, Start};
 
-/// Bytes of history that are asked for at once.
-const READ_BYTES_MAX: u32 = 256 * 1024;
-/// Bytes in a session's queue up to which its cursors read on.
-const AHEAD_BYTES_MAX: u32 = 512 * 1024;
-/// The same for one read, where all queues together are long.
+/// Bytes of history that are asked for at once, where a session's queue may hold enough.
+const READ_BYTES_MAX: u32 = 512 * 1024;
+/// The same, where all queues together are long.
 const SCARCE_READ_BYTES_MAX: u32 = 16 * 1024;
 /// What matches every topic of a journal.
 const EVERYTHING: &str = "#";
@@ -52,13 +52,18 @@ pub(crate) struct Cursor {
     stage: Stage,
     /// Its subscription was live before, and was told that it is not any more.
     has_fallen: bool,
+    /// What SUBSCRIBED tells, as long as it is not told, should the subscription end before that is known.
+    untold: Option<Outcome>,
     /// The last position that it was given; 0: none.
     last_position: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    Reading,
+    /// Waits for so many bytes, or about.
+    Reading {
+        asked_bytes: u32,
+    },
     /// Waits for room.
     Full,
     Joining,
@@ -90,12 +95,17 @@ impl Shard {
     pub(crate) fn open_cursor(&mut self, subscription: SubscriptionKey, start: Start, has_fallen: bool) {
         let journal = self.subscriptions[subscription].journal;
         let filter: Box<str> = match self.subscriptions[subscription].place {
-            Place::Topic(topic) => self.topics.get(topic).name.clone(),
+            Place::Topic(topic) => match &*self.topics.get(topic).name {
+                "" => self.lent_name.as_str().into(),
+                name => name.into(),
+            },
             Place::Node(node) => self.filters.text_of(node).into(),
             Place::Group(_) => unreachable!("groups have no history"),
         };
         self.subscriptions[subscription].is_replaying = true;
         let key = self.add_cursor(subscription, journal, filter, start, has_fallen);
+        let untold = if matches!(start, Start::Resume { .. }) { Outcome::Resumed } else { Outcome::History };
+        self.cursors[key].untold = (!has_fallen).then_some(untold);
         let session = self.subscriptions[subscription].session;
         self.sessions[session].more_mut().cursors.push(key);
     }
@@ -118,9 +128,12 @@ impl Shard {
         let serial = self.cursor_serials;
         let key = self.cursors.next_key();
         let cursor = CursorId { key, serial };
-        self.journaling.submissions.push_open(Asking { cursor, journal, filter: &filter }, start, READ_BYTES_MAX);
-        let stage = Stage::Reading;
-        let cursor = Cursor { subscription, serial, journal, filter, stage, has_fallen, last_position: 0 };
+        // Without room the place is found, and nothing read.
+        let asked_bytes = self.reserve_history(subscription).unwrap_or(0);
+        self.journaling.submissions.push_open(Asking { cursor, journal, filter: &filter }, start, asked_bytes);
+        let stage = Stage::Reading { asked_bytes };
+        let cursor =
+            Cursor { subscription, serial, journal, filter, stage, has_fallen, untold: None, last_position: 0 };
         let inserted = self.cursors.insert(cursor);
         assert!(inserted == key, "nothing else was inserted meanwhile");
         key
@@ -131,17 +144,29 @@ impl Shard {
         let HistoryMail { cursor: id, opened, history, end } = mail;
         let Some(&Cursor { subscription, has_fallen, .. }) = self.find_cursor(*id) else { return };
         match opened {
-            Some(Outcome::History) | None if has_fallen => {}
+            // A shard that listens again from the end is told so.
+            Some(Outcome::History | Outcome::Live) | None if has_fallen => {}
             Some(_) if has_fallen => return self.end_cursor(id.key, Code::RetentionOvertaken),
-            Some(outcome) => self.tell_subscribed(subscription, *outcome),
+            Some(outcome) => {
+                self.cursors[id.key].untold = None;
+                self.tell_subscribed(subscription, *outcome);
+            }
             None => {}
+        }
+        let session = subscription.is_some().then(|| self.subscriptions[subscription].session);
+        if *end != ReadEnd::Going {
+            self.free_history(id.key);
         }
         self.deliver_history(id.key, history);
         match end {
-            ReadEnd::More => self.ask_for_history(id.key),
+            ReadEnd::Going => {}
+            ReadEnd::More => self.give_way(id.key),
             ReadEnd::Tail(reached) => self.ask_to_join(id.key, *reached),
             ReadEnd::Overtaken => self.end_cursor(id.key, Code::RetentionOvertaken),
             ReadEnd::Failed(_) => self.end_cursor(id.key, Code::HistoryFailed),
+        }
+        if let Some(session) = session {
+            self.feed_cursors(session);
         }
     }
 
@@ -165,36 +190,109 @@ impl Shard {
             let state = &mut self.subscriptions[subscription];
             state.is_replaying = false;
             let (session, number) = (state.session, state.number);
+            self.note_listening(subscription);
+            self.yield_all_held(session);
             self.enqueue_event(session, &Event::CaughtUp { subscription: number, position: last_position });
         }
     }
 
-    /// The session's queue has become shorter: its cursors go on.
+    /// The session's queue may have become shorter, or some of its cursors waits for nothing any more: others go on.
     pub(crate) fn feed_cursors(&mut self, session: SessionKey) {
+        if !self.sessions[session].awaits_history || !self.may_read_on(session) {
+            return;
+        }
         self.sessions[session].awaits_history = false;
         for index in 0..self.sessions[session].cursors().len() {
             let key = self.sessions[session].cursors()[index];
             if self.cursors[key].stage == Stage::Full {
                 self.ask_for_history(key);
             }
+            if self.sessions[session].awaits_history {
+                return;
+            }
+        }
+    }
+
+    /// A cursor has got its share: others of its session come first.
+    fn give_way(&mut self, key: CursorKey) {
+        let subscription = self.cursors[key].subscription;
+        if !subscription.is_some() {
+            return self.ask_for_history(key);
+        }
+        let state = &mut self.sessions[self.subscriptions[subscription].session];
+        state.awaits_history = true;
+        let cursors = &mut state.more_mut().cursors;
+        if cursors.last() != Some(&key) {
+            cursors.retain(|known| *known != key);
+            cursors.push(key);
         }
     }
 
     /// Whether the queue of a session is short enough for more history.
-    pub(crate) const fn may_read_on(state: &Session) -> bool {
-        state.queue.charged_bytes <= AHEAD_BYTES_MAX
+    fn may_read_on(&self, session: SessionKey) -> bool {
+        let state = &self.sessions[session];
+        let asked_bytes = state.more().map_or(0, |more| more.asked_bytes);
+        state.queue.charged_bytes + asked_bytes <= self.history_bytes_max()
     }
 
-    /// Ends the cursor of a subscription that ends.
-    pub(crate) fn drop_cursor_of(&mut self, subscription: SubscriptionKey) {
-        let state = &mut self.subscriptions[subscription];
-        if !std::mem::take(&mut state.is_replaying) {
-            return;
+    /// A subscription ends before the journal has found where it begins: SUBSCRIBED is the first that it hears of, even
+    /// so. Nothing is delivered, so whatever it begins with is all there.
+    pub(crate) fn tell_begun(&mut self, subscription: SubscriptionKey) {
+        let Some(cursor) = self.cursor_of(subscription) else { return };
+        if let Some(outcome) = self.cursors[cursor].untold.take() {
+            self.tell_subscribed(subscription, outcome);
         }
-        let session = state.session;
-        let mut cursors = self.sessions[session].cursors().iter().copied();
+    }
+
+    /// Bytes of history that a session may hold before it asks for more, and that it asks for at once.
+    fn history_bytes_max(&self) -> u32 {
+        READ_BYTES_MAX.min(self.settings.limits.queue_bytes_max / 4)
+    }
+
+    /// How much may be asked for a subscription now, which counts as asked for from here on; none if it has to wait
+    /// for room.
+    fn reserve_history(&mut self, subscription: SubscriptionKey) -> Option<u32> {
+        let is_scarce = self.charged_bytes > self.settings.queue_bytes_total_max / 2;
+        let bytes = if is_scarce { SCARCE_READ_BYTES_MAX } else { self.history_bytes_max() };
+        if !subscription.is_some() {
+            return Some(bytes);
+        }
+        let session = self.subscriptions[subscription].session;
+        if !self.may_read_on(session) || (is_scarce && !self.sessions[session].queue.is_empty()) {
+            return None;
+        }
+        self.sessions[session].more_mut().asked_bytes += bytes;
+        Some(bytes)
+    }
+
+    /// What a cursor has asked for has come, or will not.
+    fn free_history(&mut self, key: CursorKey) {
+        let Cursor { subscription, stage, .. } = &mut self.cursors[key];
+        let Stage::Reading { asked_bytes } = std::mem::replace(stage, Stage::Full) else { return };
+        if subscription.is_some() {
+            let session = self.subscriptions[*subscription].session;
+            self.sessions[session].more_mut().asked_bytes -= asked_bytes;
+        }
+    }
+
+    /// Ends the cursor of a subscription that ends. To the last it counts as replaying: what is live and gathered
+    /// already is fanned out when it leaves its place, and is not for it.
+    pub(crate) fn drop_cursor_of(&mut self, subscription: SubscriptionKey) {
+        if let Some(cursor) = self.cursor_of(subscription) {
+            let session = self.subscriptions[subscription].session;
+            self.close_cursor(cursor);
+            self.feed_cursors(session);
+        }
+    }
+
+    fn cursor_of(&self, subscription: SubscriptionKey) -> Option<CursorKey> {
+        let state = &self.subscriptions[subscription];
+        if !state.is_replaying {
+            return None;
+        }
+        let mut cursors = self.sessions[state.session].cursors().iter().copied();
         let found = cursors.find(|key| self.cursors[*key].subscription == subscription);
-        self.close_cursor(found.expect("who is replaying has a cursor"));
+        Some(found.expect("who is replaying has a cursor"))
     }
 
     /// A cursor that can't go on ends, and its subscription with it. One of the whole shard leaves live subscriptions
@@ -230,6 +328,7 @@ impl Shard {
     }
 
     fn forget_cursor(&mut self, key: CursorKey) -> Cursor {
+        self.free_history(key);
         let cursor = self.cursors.remove(key);
         if cursor.subscription.is_some() {
             let session = self.subscriptions[cursor.subscription].session;
@@ -240,22 +339,16 @@ impl Shard {
 
     fn ask_for_history(&mut self, key: CursorKey) {
         let subscription = self.cursors[key].subscription;
-        let is_scarce = self.charged_bytes > self.settings.queue_bytes_total_max / 2;
-        if subscription.is_some() {
-            let state = &mut self.sessions[self.subscriptions[subscription].session];
-            let may_read = if is_scarce { state.queue.is_empty() } else { Self::may_read_on(state) };
-            if !may_read {
-                state.awaits_history = true;
-                self.cursors[key].stage = Stage::Full;
-                return;
-            }
-        }
-        let bytes_max = if is_scarce { SCARCE_READ_BYTES_MAX } else { READ_BYTES_MAX };
+        let Some(asked_bytes) = self.reserve_history(subscription) else {
+            self.cursors[key].stage = Stage::Full;
+            self.sessions[self.subscriptions[subscription].session].awaits_history = true;
+            return;
+        };
         let Shard { cursors, journaling, .. } = self;
         let Cursor { serial, journal, filter, stage, .. } = &mut cursors[key];
-        *stage = Stage::Reading;
+        *stage = Stage::Reading { asked_bytes };
         let cursor = CursorId { key, serial: *serial };
-        journaling.submissions.push_read(Asking { cursor, journal: *journal, filter }, bytes_max);
+        journaling.submissions.push_read(Asking { cursor, journal: *journal, filter }, asked_bytes);
     }
 
     fn ask_to_join(&mut self, key: CursorKey, reached: Reached) {

@@ -113,7 +113,21 @@ impl Shard {
     /// `name` is only needed where somebody reads it.
     pub(crate) fn append_messages(&mut self, audience: Audience, name: &str, messages: &Incoming<'_>) {
         let index = self.obtain_open(audience);
+        if messages.recorded.is_some() {
+            self.keep_order(index);
+        }
         self.append_to(index, name, messages);
+    }
+
+    /// A subscription with wildcards gets a journal's records in the order of their positions, whosever chunks they
+    /// stand in: what another audience has gathered that may have one goes first.
+    fn keep_order(&mut self, index: OpenIndex) {
+        if !self.opens[index.0 as usize].is_by_id_only() {
+            let last = std::mem::replace(&mut self.journaling.last_open, index);
+            if last.is_some() && last != index {
+                self.seal(last);
+            }
+        }
     }
 
     /// Does all that messages need here whose topic is open already and read by id only, as most are that are not a
@@ -129,7 +143,7 @@ impl Shard {
     }
 
     fn append_to(&mut self, index: OpenIndex, name: &str, messages: &Incoming<'_>) {
-        let publisher = self.span_of(messages.publisher);
+        let publisher = self.span_of(messages);
         let payloads = messages.payloads;
         let Shard { opens, chunks, encodings, spent, .. } = self;
         let open = &mut opens[index.0 as usize];
@@ -166,11 +180,13 @@ impl Shard {
         }
     }
 
-    /// What chunks know a publisher by. Those of other shards are nobody's own here, and all alike.
-    fn span_of(&self, publisher: Publisher) -> u32 {
-        let session =
-            if publisher.shard == self.exchange.seat.number() { publisher.session.key } else { SessionKey::NONE };
-        session.index() as u32
+    /// What chunks know a publisher by. Those of other shards are nobody's own here, and all alike; so are those who
+    /// have gone before the journal released what they published, though another one may be in their slot.
+    fn span_of(&self, messages: &Incoming<'_>) -> u32 {
+        let Publisher { shard, session } = messages.publisher;
+        let is_here = shard == self.exchange.seat.number() && (messages.recorded.is_none() || self.is_there(session));
+        let key = if is_here { session.key } else { SessionKey::NONE };
+        key.index() as u32
     }
 
     fn obtain_open(&mut self, audience: Audience) -> OpenIndex {
@@ -233,6 +249,7 @@ impl Shard {
         }
         self.opens.clear();
         self.open_sets.clear();
+        self.journaling.last_open = OpenIndex::NONE;
         if self.opens.capacity() > 65_536 {
             self.opens = Vec::new();
         }

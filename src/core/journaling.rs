@@ -16,7 +16,7 @@
 use crate::arena::{Key, SessionKey, TopicKey};
 use crate::chunk::Origin;
 use crate::encoding::{Event, Numbers};
-use crate::fanout::Incoming;
+use crate::fanout::{Incoming, OpenIndex};
 use crate::journal::plan::{JournalId, Plan};
 use crate::publish::Routed;
 use crate::releases::{Acked, Note, Release, Releases};
@@ -57,6 +57,8 @@ pub(crate) struct Journaling {
     pub(crate) turn_stretch: u64,
     /// By journal: its first position in this stretch; 0 before there is one.
     floors: Vec<u64>,
+    /// Of the audiences that records were gathered for in this turn and that may have wildcards, the last one.
+    pub(crate) last_open: OpenIndex,
     /// The reader's topics by number.
     released: Vec<Known>,
 }
@@ -73,6 +75,7 @@ impl Journaling {
             posted: Vec::new(),
             stretch: 1,
             turn_stretch: 1,
+            last_open: OpenIndex::NONE,
             released: Vec::new(),
         }
     }
@@ -283,7 +286,7 @@ impl Shard {
     }
 
     fn tell_acked(&mut self, acked: &Acked) {
-        let Acked { session, first, count, level, first_sequence, is_duplicate } = *acked;
+        let Acked { session, first, count, level, first_sequence, is_duplicate, .. } = *acked;
         if self.is_listening(session) {
             let event = Event::Acked { first, count, level, first_sequence, is_duplicate };
             self.enqueue_event(session.key, &event);

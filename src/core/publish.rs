@@ -211,6 +211,11 @@ impl Shard {
         }
         // The name lives in the table that routing changes, so it is lent out for the while.
         let name = std::mem::take(&mut self.topics.get_mut(topic).name);
+        if messages.recorded.is_some() {
+            // Who falls back meanwhile has to say what it wants to read.
+            self.lent_name.clear();
+            self.lent_name.push_str(&name);
+        }
         if let Some(audience) = audience {
             self.append_messages(audience, &name, messages);
         }

@@ -10,6 +10,7 @@
 //! a gap: what stands before `Joined` is history to the cursor that joins, what stands behind it is live.
 
 use crate::encoding::Numbers;
+use crate::journal::TopicKey;
 use crate::journal::history::History;
 use crate::journal::plan::JournalId;
 use crate::mail::Publisher;
@@ -70,6 +71,8 @@ pub(crate) enum Note {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Acked {
     pub(crate) session: SessionId,
+    /// Where they went; none if the journal does not know it.
+    pub(crate) topic: Option<(JournalId, TopicKey)>,
     pub(crate) first: u64,
     pub(crate) count: u32,
     pub(crate) level: AckLevel,
@@ -179,14 +182,20 @@ impl Releases {
         })
     }
 
-    /// Takes back records for which this holds; of topics nothing is taken back.
-    pub(crate) fn drop_records(&mut self, is_dropped: impl Fn(u32, Numbers) -> bool) {
+    /// How many things are in it.
+    pub(crate) const fn entries(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Takes back records for which this holds, of those behind the first so many things; of topics nothing is taken
+    /// back.
+    pub(crate) fn drop_records(&mut self, kept: usize, is_dropped: impl Fn(u32, Numbers) -> bool) {
         let (mut entries, mut bytes, mut begin) = (Vec::new(), Vec::new(), 0);
-        for entry in self.entries.drain(..) {
+        for (index, entry) in self.entries.drain(..).enumerate() {
             let (length, is_kept) = match entry {
                 Entry::Topic { name_bytes, .. } => (name_bytes as usize, true),
                 Entry::Record { topic, numbers, headers_bytes, payload_bytes, .. } => {
-                    ((headers_bytes + payload_bytes) as usize, !is_dropped(topic, numbers))
+                    ((headers_bytes + payload_bytes) as usize, index < kept || !is_dropped(topic, numbers))
                 }
                 Entry::Note => (0, true),
             };
@@ -216,6 +225,8 @@ impl Acked {
     pub(crate) fn is_followed_by(&self, next: &Acked) -> bool {
         let count = u64::from(self.count);
         self.session == next.session
+            && self.topic.is_some()
+            && self.topic == next.topic
             && self.level == next.level
             && self.is_duplicate == next.is_duplicate
             && self.first + count == next.first

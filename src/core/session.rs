@@ -79,6 +79,10 @@ pub(crate) struct More {
     pub(crate) held: HeldList,
     /// Those of its subscriptions that are served from a journal.
     pub(crate) cursors: Vec<CursorKey>,
+    /// Bytes of history that were asked for them, and have not come yet.
+    pub(crate) asked_bytes: u32,
+    /// Those with policy `catch-up` that are not, and the stretch from which on they hear what is released.
+    pub(crate) listening: Vec<(SubscriptionKey, u64)>,
 }
 
 /// What a session has that registers topics or wants acknowledgements.

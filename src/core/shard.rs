@@ -88,6 +88,8 @@ pub struct Shard {
     pub(crate) journaling: Journaling,
     pub(crate) cursors: Arena<CursorKey, Cursor>,
     pub(crate) cursor_serials: u64,
+    /// The name of the topic whose record is being routed: it is not with its topic for the while.
+    pub(crate) lent_name: String,
     pub(crate) chunks: Chunks,
     pub(crate) entries: Entries,
     pub(crate) held: HeldValues,
@@ -157,6 +159,7 @@ impl Shard {
             journaling: Journaling::new(Plan::default(), settings.mailbox_bytes_max),
             cursors: Arena::new(),
             cursor_serials: 0,
+            lent_name: String::new(),
             chunks: Chunks::default(),
             entries: Arena::new(),
             held: HeldValues::new(settings.seed),
@@ -336,9 +339,7 @@ impl Shard {
         if self.sessions[key].owes_room {
             self.tell_room(key);
         }
-        if self.sessions[key].awaits_history && Shard::may_read_on(&self.sessions[key]) {
-            self.feed_cursors(key);
-        }
+        self.feed_cursors(key);
         if !is_blocked && self.sessions[key].queue.is_empty() {
             self.release_waiting(key);
         }
@@ -451,9 +452,13 @@ impl Shard {
         SessionId { key, generation: self.sessions[key].generation }
     }
 
+    /// Whether a session of this name is there, ended or not.
+    pub(crate) fn is_there(&self, session: SessionId) -> bool {
+        self.sessions.get(session.key).is_some_and(|state| state.generation == session.generation)
+    }
+
     fn key_of(&self, session: SessionId) -> SessionKey {
-        let state = self.sessions.get(session.key);
-        assert!(state.is_some_and(|state| state.generation == session.generation), "the session is there");
+        assert!(self.is_there(session), "the session is there");
         session.key
     }
 

@@ -86,6 +86,7 @@ impl Shard {
             }
         }
         if wish.start == Start::Live {
+            self.note_listening(key);
             self.tell_subscribed(key, Outcome::Live);
         } else {
             // It is told once the journal has found the place.
@@ -197,6 +198,8 @@ impl Shard {
     fn end_subscription(&mut self, session: SessionKey, index: usize, code: Option<Code>) {
         let key = self.sessions[session].remove_subscription(index);
         let Subscription { place, number, .. } = self.subscriptions[key];
+        self.tell_begun(key);
+        self.end_listening(key);
         self.drop_cursor_of(key);
         self.detach(key);
         self.end_held_under(session, key, true);

@@ -41,7 +41,7 @@ enum Event {
     Synced(JournalId, SyncTask<Medium>, Result<(), DiskError>),
     Prepared(JournalId, Result<Prepared<store::File>, DiskError>),
     Sealed(JournalId, SealTask<Medium>, Result<(), SealError>),
-    Removed(JournalId, Result<(), DiskError>),
+    Removed(JournalId, Vec<u64>, Result<(), DiskError>),
     Compacted(JournalId, Result<Option<Compacted<store::File>>, CompactionError>),
 }
 
@@ -50,13 +50,14 @@ pub struct Clerk {
     keeper: Keeper<Medium>,
     desk: Desk,
     journals: Vec<Shelf>,
+    /// Makes the next segments, and does nothing else: whoever publishes may wait for them.
+    maker: Steward,
+    /// Seals, removes, compacts.
     steward: Steward,
     events: Receiver<Event>,
     sender: EventSender,
     requests: Requests,
     is_ending: Arc<AtomicBool>,
-    /// When a segment may be ordered again that could not be made.
-    retry: Option<Instant>,
     /// When it is time to look for what is too old.
     upkeep: Instant,
     reads: Vec<ReadRequest<Medium>>,
@@ -70,6 +71,10 @@ struct Shelf {
     syncer: Syncer<Sync>,
     retention: Retention,
     is_compacting: bool,
+    /// When something may be tried again that the disk did not do.
+    retry: Option<Instant>,
+    /// Segments that retention has ended, and whose files could not be removed.
+    unremoved: Vec<u64>,
 }
 
 /// Sends events, and wakes the clerk.
@@ -136,18 +141,26 @@ impl Clerk {
             let syncer = Syncer::start(&format!("sync-{}", journal.name), report)?;
             logs.push((log, sync_mode(&journal)));
             let retention = upkeep::retention(&journal);
-            shelves.push(Shelf { journal, medium, syncer, retention, is_compacting: false });
+            shelves.push(Shelf {
+                journal,
+                medium,
+                syncer,
+                retention,
+                is_compacting: false,
+                retry: None,
+                unremoved: Vec::new(),
+            });
         }
         Ok(Clerk {
             keeper: Keeper::new(logs, shard, settings),
             desk,
             journals: shelves,
-            steward: Steward::start()?,
+            maker: Steward::start("maker")?,
+            steward: Steward::start("steward")?,
             events,
             sender,
             requests,
             is_ending: Arc::new(AtomicBool::new(false)),
-            retry: None,
             upkeep: Instant::now(),
             reads: Vec::new(),
             notices: Vec::new(),
@@ -180,14 +193,21 @@ impl Clerk {
         self.keeper.take_reads(&mut self.reads);
         self.requests.send_all(&mut self.reads);
         self.tell_notices();
+        self.post_all()?;
+        // Asked behind the post: nobody rings for what is posted.
         if self.desk.have_all_hushed() && self.keeper.is_settled() {
             self.desk.set_last_mark();
+            self.post_all()?;
         }
+        self.rest();
+        Ok(())
+    }
+
+    fn post_all(&mut self) -> io::Result<()> {
         for reactor in 0..self.desk.count() {
             let in_transit = self.desk.post(reactor, self.keeper.releases_to(reactor))?;
             self.keeper.note_transit(reactor, in_transit);
         }
-        self.rest();
         Ok(())
     }
 
@@ -213,7 +233,8 @@ impl Clerk {
     fn time_to_next(&self) -> Option<Duration> {
         let now_us = now_us();
         let sync = self.keeper.next_sync_us().map(|due| Duration::from_micros(due.saturating_sub(now_us)));
-        let retry = self.retry.map(|retry| retry.saturating_duration_since(Instant::now()));
+        let retry = self.journals.iter().filter_map(|shelf| shelf.retry).min();
+        let retry = retry.map(|retry| retry.saturating_duration_since(Instant::now()));
         let keeps_all = self.journals.iter().all(|shelf| shelf.retention == Retention::default());
         let upkeep = (!keeps_all).then(|| self.upkeep.saturating_duration_since(Instant::now()));
         [sync, retry, upkeep].into_iter().flatten().min()
@@ -223,8 +244,9 @@ impl Clerk {
         while let Ok(event) = self.events.try_recv() {
             self.take_event(event);
         }
-        if self.retry.is_some_and(|retry| retry <= Instant::now()) {
-            self.retry = None;
+        let now = Instant::now();
+        for shelf in &mut self.journals {
+            shelf.retry = shelf.retry.filter(|retry| *retry > now);
         }
     }
 
@@ -233,26 +255,31 @@ impl Clerk {
             Event::Synced(journal, task, outcome) => self.keeper.note_synced(journal, &task, &outcome),
             Event::Prepared(journal, outcome) => {
                 if let Err(error) = &outcome {
-                    self.retry = Some(Instant::now() + RETRY);
-                    let name = &self.journals[usize::from(journal.0)].journal.name;
+                    let shelf = &mut self.journals[usize::from(journal.0)];
+                    shelf.retry = Some(Instant::now() + RETRY);
+                    let name = &shelf.journal.name;
                     tracing::warn!(journal = name, %error, "no next segment could be made; trying again");
                 }
                 self.keeper.note_prepared(journal, outcome);
             }
             Event::Sealed(journal, task, outcome) => {
                 if let Err(SealError::Later(error)) = &outcome {
-                    self.retry = Some(Instant::now() + RETRY);
-                    let name = &self.journals[usize::from(journal.0)].journal.name;
+                    let shelf = &mut self.journals[usize::from(journal.0)];
+                    shelf.retry = Some(Instant::now() + RETRY);
+                    let name = &shelf.journal.name;
                     tracing::warn!(journal = name, %error, "a segment could not be sealed; trying again");
                 }
                 self.keeper.note_sealed(journal, &task, &outcome);
                 self.upkeep = Instant::now();
                 self.order_compaction(journal);
             }
-            Event::Removed(journal, outcome) => {
+            Event::Removed(journal, bases, outcome) => {
                 if let Err(error) = outcome {
-                    let name = &self.journals[usize::from(journal.0)].journal.name;
+                    let shelf = &mut self.journals[usize::from(journal.0)];
+                    let name = &shelf.journal.name;
                     tracing::error!(journal = name, %error, "segments that retention ended could not be removed");
+                    // Before any other: what is left must be one stretch up to the end.
+                    shelf.unremoved = bases;
                 }
             }
             Event::Compacted(journal, outcome) => self.note_compacted(journal, outcome),
@@ -266,9 +293,9 @@ impl Clerk {
                 self.journals[index].syncer.request(Sync { journal, task });
             }
             if self.keeper.is_waiting(journal) {
-                self.steward.hasten();
+                self.maker.hasten();
             }
-            if self.retry.is_none() {
+            if self.journals[index].retry.is_none() {
                 self.order_segment(journal);
                 self.order_sealing(journal);
             }
@@ -281,22 +308,25 @@ impl Clerk {
             return;
         }
         self.upkeep = Instant::now() + UPKEEP_PERIOD;
-        for (index, shelf) in self.journals.iter().enumerate() {
+        for (index, shelf) in self.journals.iter_mut().enumerate() {
             let journal = JournalId(index as u8);
             // A compaction has the catalog that it began with.
             if shelf.is_compacting {
                 continue;
             }
             let log = self.keeper.log_mut(journal);
-            let bases = shelf.retention.retired(&log.shared_catalog(), now_us());
+            let retired = shelf.retention.retired(&log.shared_catalog(), now_us());
+            log.retire(&retired);
+            let mut bases = std::mem::take(&mut shelf.unremoved);
+            bases.extend(retired);
             if bases.is_empty() {
                 continue;
             }
-            log.retire(&bases);
             tracing::debug!(journal = shelf.journal.name, segments = bases.len(), "segments are retired");
             let (mut medium, events) = (shelf.medium.clone(), self.sender.clone());
             self.steward.run(Box::new(move || {
-                events.send(Event::Removed(journal, upkeep::remove(&mut medium, &bases)));
+                let outcome = upkeep::remove(&mut medium, &bases);
+                events.send(Event::Removed(journal, std::mem::take(&mut bases), outcome));
                 Progress::Done
             }));
         }
@@ -345,7 +375,7 @@ impl Clerk {
         let made = move |made: Result<store::File, DiskError>| {
             events.send(Event::Prepared(journal, made.and_then(|file| task.finish(file))));
         };
-        self.steward.make(medium, name, bytes, Box::new(made));
+        self.maker.make(medium, name, bytes, Box::new(made));
     }
 
     fn order_sealing(&mut self, journal: JournalId) {
@@ -365,13 +395,16 @@ impl Clerk {
             let (Notice::Full(journal) | Notice::Resumed(journal) | Notice::Failed(journal, _)) = notice;
             let name = &self.journals[usize::from(journal.0)].journal.name;
             match notice {
-                Notice::Full(_) => tracing::error!(journal = name, "the journal's disk is full: publishes are refused"),
+                Notice::Full(_) => tracing::error!(
+                    journal = name,
+                    "no room for the next segment: publishes are refused once this one is full"
+                ),
                 Notice::Resumed(_) => tracing::info!(journal = name, "the journal has room again"),
                 Notice::Failed(_, what) => {
                     tracing::error!(
                         journal = name,
                         what,
-                        "the journal has failed and takes nothing more; mend its disk and start the broker anew"
+                        "the journal has failed and takes nothing more; mend its disk, and restart the machine"
                     );
                 }
             }
@@ -384,8 +417,8 @@ impl Clerk {
 
     /// The reactors have ended. Everything is synced, and it is written down that nothing is missing.
     fn close(self) {
-        let Clerk { keeper, journals, steward, .. } = self;
-        drop(steward);
+        let Clerk { keeper, journals, maker, steward, .. } = self;
+        drop((maker, steward));
         for (log, Shelf { journal, syncer, .. }) in keeper.into_logs().into_iter().zip(journals) {
             drop(syncer);
             match log.close() {

@@ -5,7 +5,7 @@
 //!                        ^  no room there: the reactor's requests wait, others' go on
 //! ```
 //!
-//! A request is answered by one mail. While a reactor's mailbox is full, its requests wait unread, so that what was
+//! A request is answered in pieces. While a reactor's mailbox is full, its requests wait unread, so that what was
 //! read and not taken is bounded; each cursor has one request at most, so those are bounded, too.
 
 use crate::reactor::{Counter, Sleeper};
@@ -19,10 +19,22 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 
+/// An answer is posted in pieces of about so many bytes, so that one is read while another is sent.
+const PIECE_BYTES_MAX: usize = 128 * 1024;
+
 /// How the clerk asks.
 pub struct Requests {
-    sender: Sender<ReadRequest<Medium>>,
+    /// None once it is dropped.
+    sender: Option<Sender<ReadRequest<Medium>>>,
     sleeper: Arc<Sleeper>,
+}
+
+impl Drop for Requests {
+    /// The reader has to see that nobody asks any more, and may be asleep.
+    fn drop(&mut self) {
+        self.sender = None;
+        self.sleeper.ring();
+    }
 }
 
 impl Requests {
@@ -30,9 +42,10 @@ impl Requests {
         if requests.is_empty() {
             return;
         }
+        let sender = self.sender.as_ref().expect("it is there until the drop");
         for request in requests.drain(..) {
             // The reader ends after the clerk, unless the process is about to end anyway.
-            let _ = self.sender.send(request);
+            let _ = sender.send(request);
         }
         self.sleeper.ring();
     }
@@ -65,7 +78,7 @@ impl Reading {
             unsent: (0..reactors).map(|_| None).collect(),
             spare: HistoryMail::default(),
         };
-        (reading, Requests { sender, sleeper })
+        (reading, Requests { sender: Some(sender), sleeper })
     }
 
     /// Reads until nobody is left to ask.
@@ -94,12 +107,17 @@ impl Reading {
         }
     }
 
+    /// What a cursor that is over has asked for is not read any more: it would be in everybody's way.
     fn sort(&mut self, request: ReadRequest<Medium>) {
-        let shard = usize::from(cursor_of(&request).shard);
-        self.waiting[shard].push_back(request);
+        let cursor = cursor_of(&request);
+        let waiting = &mut self.waiting[usize::from(cursor.shard)];
+        if matches!(request, ReadRequest::Close { .. }) {
+            waiting.retain(|other| cursor_of(other) != cursor);
+        }
+        waiting.push_back(request);
     }
 
-    /// One request of each reactor that takes answers. Returns whether there was any.
+    /// One piece of an answer for each reactor that takes it. Returns whether there was any.
     fn serve(&mut self) -> io::Result<bool> {
         let mut was_busy = false;
         for reactor in 0..self.waiting.len() {
@@ -112,12 +130,9 @@ impl Reading {
             let Some(request) = self.waiting[reactor].pop_front() else { continue };
             was_busy = true;
             let mut mail = std::mem::take(&mut self.spare);
-            if self.answer(request, &mut mail) {
-                if self.counter.post(reactor, &mut mail)? {
-                    self.spare = mail;
-                } else {
-                    self.unsent[reactor] = Some(mail);
-                }
+            let is_mail = self.answer(request, &mut mail);
+            if is_mail && !self.counter.post(reactor, &mut mail)? {
+                self.unsent[reactor] = Some(mail);
             } else {
                 self.spare = mail;
             }
@@ -125,41 +140,55 @@ impl Reading {
         Ok(was_busy)
     }
 
-    /// Returns whether there is an answer.
+    /// Reads the next piece of what is asked for; what is left of it goes back to the front. Returns whether there is
+    /// something to be posted.
     fn answer(&mut self, request: ReadRequest<Medium>, mail: &mut HistoryMail) -> bool {
+        let id = cursor_of(&request);
         mail.opened = None;
-        mail.cursor = fanwire_core::CursorId::of_reader(cursor_of(&request));
-        match request {
+        mail.cursor = fanwire_core::CursorId::of_reader(id);
+        let (journal, catalog, tail, topic, bytes_max) = match request {
             ReadRequest::Open { journal, cursor, request, bytes_max } => {
                 let reader = &mut self.readers[usize::from(journal.0)];
                 mail.opened = Some(reader.open(cursor, &request).outcome);
-                let (catalog, tail, topic) = (&request.catalog, request.tail, request.topic);
-                let outcome = reader.read(cursor, catalog, tail, topic, bytes_max, &mut mail.history);
-                mail.end = end_of(outcome, &mut mail.history);
+                (journal, request.catalog, request.tail, request.topic, bytes_max)
             }
-            ReadRequest::Read { journal, cursor, catalog, tail, topic, bytes_max } => {
-                let reader = &mut self.readers[usize::from(journal.0)];
-                let outcome = reader.read(cursor, &catalog, tail, topic, bytes_max, &mut mail.history);
-                mail.end = end_of(outcome, &mut mail.history);
+            ReadRequest::Read { journal, catalog, tail, topic, bytes_max, .. } => {
+                (journal, catalog, tail, topic, bytes_max)
             }
             ReadRequest::Close { journal, cursor } => {
                 self.readers[usize::from(journal.0)].close(cursor);
                 return false;
             }
+        };
+        if bytes_max == 0 {
+            mail.history.clear();
+            mail.end = ReadEnd::More;
+            return true;
+        }
+        let piece_bytes = bytes_max.min(PIECE_BYTES_MAX);
+        let reader = &mut self.readers[usize::from(journal.0)];
+        let outcome = reader.read(id, &catalog, tail, topic, piece_bytes, &mut mail.history);
+        let bytes_left = bytes_max - piece_bytes;
+        if outcome == ReadOutcome::More && bytes_left > 0 {
+            mail.end = ReadEnd::Going;
+            let rest = ReadRequest::Read { journal, cursor: id, catalog, tail, topic, bytes_max: bytes_left };
+            self.waiting[usize::from(id.shard)].push_front(rest);
+        } else {
+            mail.end = end_of(outcome, &mut mail.history);
         }
         true
     }
 
     fn rest(&mut self) {
-        let Reading { counter, requests, unsent, waiting, .. } = self;
-        let mut arrived = None;
+        let Reading { counter, requests, unsent, .. } = self;
+        let mut arrived = Err(TryRecvError::Empty);
         let awaited = |reactor: usize| unsent[reactor].is_some();
         counter.sleep(awaited, || {
-            arrived = requests.try_recv().ok();
-            arrived.is_none()
+            arrived = requests.try_recv();
+            arrived.as_ref().err() == Some(&TryRecvError::Empty)
         });
-        if let Some(request) = arrived {
-            waiting[usize::from(cursor_of(&request).shard)].push_back(request);
+        if let Ok(request) = arrived {
+            self.sort(request);
         }
     }
 }

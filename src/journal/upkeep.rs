@@ -21,7 +21,8 @@ pub(super) fn retention(journal: &Journal) -> Retention {
     Retention { bytes_max: journal.max_bytes.unwrap_or(0), age_us_max: age_us }
 }
 
-/// Removes the files of segments that are not in the catalog any more.
+/// Removes the files of segments that are not in the catalog any more, the oldest first. Each is gone for good before
+/// the next one: were a later one gone and an earlier one back, a start would find a gap.
 pub(super) fn remove(medium: &mut Medium, bases: &[u64]) -> Result<(), DiskError> {
     for base in bases {
         for name in [names::index(*base), names::segment(*base)] {
@@ -30,8 +31,9 @@ pub(super) fn remove(medium: &mut Medium, bases: &[u64]) -> Result<(), DiskError
                 Err(error) => return Err(error),
             }
         }
+        medium.sync_names()?;
     }
-    medium.sync_names()
+    Ok(())
 }
 
 /// Compacts the first segments that are worth it; none if no segments are.

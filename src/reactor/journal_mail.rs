@@ -276,11 +276,6 @@ impl Desk {
     pub fn set_last_mark(&mut self) {
         self.mark = u8::MAX;
     }
-
-    /// Whether all of them were told.
-    pub fn is_done(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.marked == u8::MAX)
-    }
 }
 
 impl Counter {

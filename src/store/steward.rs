@@ -70,11 +70,11 @@ struct Order {
 }
 
 impl Steward {
-    /// Starts the thread.
-    pub fn start() -> io::Result<Steward> {
+    /// Starts the thread, under this name.
+    pub fn start(name: &str) -> io::Result<Steward> {
         let desk = Arc::new(Desk { orders: Mutex::default(), arrived: Condvar::new() });
         let own = Arc::clone(&desk);
-        let thread = thread::Builder::new().name("steward".to_owned()).spawn(move || work(&own))?;
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || work(&own))?;
         Ok(Steward { desk, thread: Some(thread) })
     }
 

@@ -27,6 +27,20 @@ impl Broker {
         Broker::from(command, file)
     }
 
+    /// On a free port, by a command that runs the broker's: with other eyes, or under supervision.
+    pub(crate) fn start_by(config: &str, wrap: impl FnOnce(&Command) -> Command) -> Broker {
+        let file = ConfigFile::new(config);
+        let command = wrap(&fanwire(&["serve", "--listen", "127.0.0.1:0", "--config", file.path()]));
+        Broker::from(command, file)
+    }
+
+    /// Starts one that is to refuse to serve, and waits for its end.
+    #[track_caller]
+    pub(crate) fn fail_to_start(config: &str) -> Ended {
+        let file = ConfigFile::new(config);
+        Process::start(fanwire(&["serve", "--listen", "127.0.0.1:0", "--config", file.path()])).end()
+    }
+
     /// On a free port, with no more than so many open files.
     pub(crate) fn start_with_open_files(open_files_max: u32, config: &str) -> Broker {
         let file = ConfigFile::new(config);
@@ -106,6 +120,13 @@ impl Broker {
         let id = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
         let limit = Rlimit { current: Some(open_files_max), maximum: Some(open_files_max) };
         prlimit(id, Resource::Nofile, limit).expect("the broker is ours");
+    }
+
+    /// Bytes that it has read so far, from files and pipes, by read calls.
+    pub(crate) fn bytes_read(&self) -> u64 {
+        let counts = std::fs::read_to_string(format!("/proc/{}/io", self.process.id())).expect("the broker lives");
+        let line = counts.lines().find_map(|line| line.strip_prefix("rchar: ")).expect("the machine counts it");
+        line.trim().parse().expect("a number")
     }
 
     /// Descriptors it holds open.

@@ -175,7 +175,7 @@ fn a_broker_can_be_made_to_see_another_boot() {
     }
     let boot = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("boot-{}", std::process::id()));
     std::fs::write(&boot, "00000000-0000-4000-8000-000000000001\n").expect("writes");
-    let seen = on_boot(&boot, Command::new("cat").arg("/proc/sys/kernel/random/boot_id")).output().expect("runs");
+    let seen = on_boot(&boot, None, Command::new("cat").arg("/proc/sys/kernel/random/boot_id")).output().expect("runs");
     std::fs::remove_file(&boot).expect("removes");
     assert!(seen.status.success(), "{}", String::from_utf8_lossy(&seen.stderr));
     assert_eq!(seen.stdout, b"00000000-0000-4000-8000-000000000001\n");

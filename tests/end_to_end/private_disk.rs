@@ -12,6 +12,7 @@ use rustix::ioctl::{Setter, ioctl};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// `EXT4_IOC_SHUTDOWN`: ends a file system at once.
 const SHUTDOWN: u32 = 0x8004_587D;
@@ -54,6 +55,7 @@ impl PrivateDisk {
 
     /// The power is back. Nobody may have a file of it open any more.
     pub(crate) fn restore(&self) {
+        let _mounts = hold_mounts();
         eventually("everybody to let the disk go", || run(Command::new("umount").arg(&self.mounted)).ok());
         self.mount().expect("it was mounted before");
     }
@@ -72,12 +74,24 @@ impl Drop for PrivateDisk {
     }
 }
 
+/// While this is held no disk is restored. A process with mounts of its own starts under it: it has those of all disks
+/// at first, and one that it still has would come back as it was when its power went.
+pub(crate) fn hold_mounts() -> MutexGuard<'static, ()> {
+    static MOUNTS: Mutex<()> = Mutex::new(());
+    MOUNTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The command, on a machine whose boot has another name: to the broker, a machine that has lost power and came back.
-/// Takes root. `boot` is a file with a UUID in it.
-pub(crate) fn on_boot(boot: &Path, command: &Command) -> Command {
-    let script = "mount --bind \"$0\" /proc/sys/kernel/random/boot_id && exec \"$@\"";
+/// Takes root. `boot` is a file with a UUID in it, `disk` the directory of the one private disk that it sees.
+pub(crate) fn on_boot(boot: &Path, disk: Option<&Path>, command: &Command) -> Command {
+    let script = "mount --bind \"$0\" /proc/sys/kernel/random/boot_id || exit 1\n\
+        own=$1; shift\n\
+        for mounted in $(cut -d ' ' -f 2 /proc/self/mounts); do\n\
+        case $mounted in \"$own\") ;; */disk-*/mounted) umount --lazy \"$mounted\" ;; esac; done\n\
+        exec \"$@\"";
     let mut wrapped = Command::new("unshare");
-    wrapped.args(["--mount", "sh", "-c", script]).arg(boot).arg(command.get_program()).args(command.get_args());
+    wrapped.args(["--mount", "sh", "-c", script]).arg(boot).arg(disk.unwrap_or(Path::new("")));
+    wrapped.arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => wrapped.env(name, value),

@@ -6,6 +6,8 @@ use super::format::Record;
 /// How a read of a cursor has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadEnd {
+    /// There is more, and it comes without being asked for.
+    Going,
     /// There is more: read again.
     More,
     /// The journal's end, as it was when the read was asked for.

@@ -24,6 +24,7 @@
 mod joins;
 mod kept;
 mod lanes;
+mod questions;
 
 use super::catalog::Tail;
 use super::disk::{Disk, DiskError};
@@ -40,11 +41,11 @@ use crate::mail::Publisher;
 use crate::releases::Releases;
 use crate::submissions::{Head, Submission, Submissions};
 use fanwire_wire::Code;
-use fanwire_wire::frame::Start;
 use foldhash::quality::FixedState;
 use joins::Join;
 use kept::{Answer, Kept, Verdict, Waiting, verdict_of};
-use lanes::{Lane, Numbering};
+use lanes::{Lane, Numbering, Staged};
+use questions::Question;
 use std::hash::BuildHasher;
 
 /// Bytes that a journal which releases what is durable may hold back, before it takes nothing more.
@@ -127,6 +128,7 @@ pub struct Keeper<D: Disk> {
     heard: Vec<Vec<Heard>>,
     numbering: Numbering,
     joins: Vec<Join>,
+    questions: Vec<Question>,
     reads: Vec<ReadRequest<D>>,
     notices: Vec<Notice>,
     now_us: u64,
@@ -137,7 +139,7 @@ impl<D: Disk> Keeper<D> {
     pub fn new(logs: Vec<(Log<D>, SyncMode)>, seat: &Seat, settings: &crate::Settings) -> Self {
         let shards = seat.count();
         Keeper {
-            logs: logs.into_iter().map(|(log, sync)| Kept::new(log, sync, shards)).collect(),
+            logs: logs.into_iter().map(|(log, sync)| Kept::new(log, sync)).collect(),
             lanes: (0..shards).map(|_| Lane::default()).collect(),
             lane_bytes_max: settings.mailbox_bytes_max,
             interest: seat.clone(),
@@ -145,6 +147,7 @@ impl<D: Disk> Keeper<D> {
             heard: (0..shards).map(|_| Vec::new()).collect(),
             numbering: Numbering::default(),
             joins: Vec::new(),
+            questions: Vec::new(),
             reads: Vec::new(),
             notices: Vec::new(),
             now_us: 0,
@@ -154,6 +157,7 @@ impl<D: Disk> Keeper<D> {
     /// Begins a turn; `now_us` is the wall clock in microseconds since 1970-01-01 UTC. It may go backwards.
     pub fn begin_turn(&mut self, now_us: u64) {
         self.now_us = now_us;
+        self.lanes.iter_mut().for_each(|lane| lane.left = lane.releases.entries());
     }
 
     /// Acts on a shard's mail. Returns whether all of it is done; if not, a segment is being prepared, and the mail is
@@ -176,28 +180,19 @@ impl<D: Disk> Keeper<D> {
                 return self.publish(from, topic as usize, name, &head, index, headers, payload);
             }
             Submission::Open { cursor, journal, start, bytes_max, filter } => {
-                let request = self.open_request(journal, start, filter);
-                let bytes_max = bytes_max as usize;
-                self.reads.push(ReadRequest::Open { journal, cursor: cursor.for_reader(shard), request, bytes_max });
+                let cursor = cursor.for_reader(shard);
+                self.questions.push(Question::Open { cursor, journal, start, bytes_max, filter: filter.into() });
             }
             Submission::Read { cursor, journal, bytes_max, filter } => {
-                let kept = &self.logs[usize::from(journal.0)];
-                let topic = if crate::filters::is_exact(filter) { kept.log.topic_end(filter) } else { None };
-                self.reads.push(ReadRequest::Read {
-                    journal,
-                    cursor: cursor.for_reader(shard),
-                    catalog: kept.log.shared_catalog(),
-                    tail: kept.released,
-                    topic,
-                    bytes_max: bytes_max as usize,
-                });
+                let cursor = cursor.for_reader(shard);
+                self.questions.push(Question::Read { cursor, journal, bytes_max, filter: filter.into() });
             }
             Submission::Join { cursor, journal, reached, is_relay, filter } => {
                 self.joins.push(Join { shard, cursor, journal, reached, is_relay, filter: filter.into() });
             }
             Submission::Close { cursor, journal } => {
                 self.joins.retain(|join| (join.shard, join.cursor) != (shard, cursor));
-                self.reads.push(ReadRequest::Close { journal, cursor: cursor.for_reader(shard) });
+                self.questions.push(Question::Close { cursor: cursor.for_reader(shard), journal });
             }
         }
         true
@@ -240,7 +235,8 @@ impl<D: Disk> Keeper<D> {
             Admitted::Ordered(ordered) => {
                 self.heard[from][topic].key = Some(ordered.topic);
                 self.stage(head.journal, spot, name, publisher, &ordered, headers, payload);
-                Verdict::Ordered { sequence: ordered.sequence, position: ordered.position }
+                let topic = (head.journal, ordered.topic);
+                Verdict::Ordered { topic, sequence: ordered.sequence, position: ordered.position }
             }
             Admitted::Verdict(verdict) => verdict,
             Admitted::Waits => return false,
@@ -258,9 +254,16 @@ impl<D: Disk> Keeper<D> {
             if kept.held_bytes >= HELD_BYTES_MAX {
                 return Admitted::Waits;
             }
+            let end = kept.end_before(publication.topic);
             match kept.log.admit(publication, self.now_us) {
-                Admission::Ordered(ordered) => return Admitted::Ordered(ordered),
-                Admission::Duplicate { sequence } => return Admitted::Verdict(Verdict::Duplicate { sequence }),
+                Admission::Ordered(ordered) => {
+                    kept.note_ordered(ordered.topic, end);
+                    return Admitted::Ordered(ordered);
+                }
+                Admission::Duplicate { sequence } => {
+                    let topic = kept.key_of(publication.topic).map(|topic| (journal, topic));
+                    return Admitted::Verdict(Verdict::Duplicate { topic, sequence });
+                }
                 Admission::Refused(refusal) => return Admitted::Verdict(verdict_of(refusal)),
                 Admission::NeedsCommit => self.commit(journal),
                 Admission::NeedsRoll => {
@@ -290,20 +293,16 @@ impl<D: Disk> Keeper<D> {
         headers: &[u8],
         payload: &[u8],
     ) {
-        let mut mask = self.interest.interested(spot);
-        if mask == 0 {
-            return;
-        }
-        let Keeper { logs, lanes, numbering, lane_bytes_max, .. } = self;
+        let Keeper { logs, lanes, interest, numbering, lane_bytes_max, .. } = self;
         let kept = &mut logs[usize::from(journal.0)];
         let numbers = Numbers { sequence: ordered.sequence, position: ordered.position };
         if kept.sync == SyncMode::Release {
-            while mask != 0 {
-                let staged = &mut kept.staged[mask.trailing_zeros() as usize];
-                mask &= mask - 1;
-                staged.push_topic(0, name);
-                staged.push_record(0, publisher, numbers, headers, payload);
-            }
+            // Who wants it is asked when it is released: whoever joins before that gets it from there.
+            kept.staged.push(spot, name, publisher, numbers, headers, payload);
+            return;
+        }
+        let mut mask = interest.interested(spot);
+        if mask == 0 {
             return;
         }
         let number = numbering.number_of(journal, ordered.topic);
@@ -328,6 +327,7 @@ impl<D: Disk> Keeper<D> {
             self.commit(journal);
             self.tell_state(journal);
         }
+        self.put_questions();
         self.answer_joins();
         self.numbering.clear();
     }
@@ -345,8 +345,8 @@ impl<D: Disk> Keeper<D> {
             Ok(committed) => {
                 if committed.count > 0 {
                     kept.unsynced_since_us.get_or_insert(*now_us);
+                    kept.hold_back(committed.tail);
                 }
-                kept.hold_back(committed.tail);
                 kept.see_tail();
                 for answer in answers.drain(..) {
                     kept.answer(&answer, committed.tail.position, lanes);
@@ -371,9 +371,11 @@ impl<D: Disk> Keeper<D> {
     /// Takes back the records of a batch that was not written.
     fn unstage(&mut self, journal: JournalId, committed: u64) {
         let Keeper { logs, lanes, numbering, .. } = self;
-        logs[usize::from(journal.0)].staged.iter_mut().for_each(Releases::clear);
+        let kept = &mut logs[usize::from(journal.0)];
+        kept.staged = Staged::default();
+        kept.touched.clear();
         for lane in lanes {
-            lane.releases.drop_records(|number, numbers| {
+            lane.releases.drop_records(lane.left, |number, numbers| {
                 numbering.journal_of(number) == Some(journal) && numbers.position > committed
             });
         }
@@ -392,26 +394,6 @@ impl<D: Disk> Keeper<D> {
             self.notices.push(Notice::Failed(journal, failure.to_owned()));
             kept.has_told_failure = true;
             kept.refuse_waiting(&mut self.lanes);
-        }
-    }
-
-    fn open_request(&self, journal: JournalId, start: Start, filter: &str) -> OpenRequest<D::File> {
-        let kept = &self.logs[usize::from(journal.0)];
-        let is_exact = crate::filters::is_exact(filter);
-        let topics = if start == Start::LastValue && !is_exact {
-            let matching = kept.log.topics().filter(|(name, _)| super::plan::matches(filter, name));
-            matching.map(|(name, end)| (name.to_owned(), end)).collect()
-        } else {
-            Vec::new()
-        };
-        OpenRequest {
-            catalog: kept.log.shared_catalog(),
-            tail: kept.released,
-            epoch: kept.log.epoch(),
-            filter: filter.to_owned(),
-            start,
-            topic: if is_exact { kept.log.topic_end(filter) } else { None },
-            topics,
         }
     }
 
@@ -488,16 +470,15 @@ impl<D: Disk> Keeper<D> {
 
     /// Releases and acknowledges what has become durable.
     fn release_durable(&mut self, journal: JournalId) {
-        let Keeper { logs, lanes, lane_bytes_max, .. } = self;
+        let Keeper { logs, lanes, lane_bytes_max, interest, .. } = self;
         let kept = &mut logs[usize::from(journal.0)];
         let durable = kept.log.durable();
         while let Some(held) = kept.held.pop_front_if(|held| held.tail.position <= durable) {
             kept.held_bytes -= held.bytes;
             kept.released = held.tail;
-            for (lane, mut releases) in lanes.iter_mut().zip(held.releases) {
-                lane.append(journal, &mut releases, *lane_bytes_max);
-                lane.tell_relay(journal, held.tail.position);
-            }
+            kept.note_released(&held.ends);
+            held.staged.release(journal, interest, lanes, *lane_bytes_max);
+            lanes.iter_mut().for_each(|lane| lane.tell_relay(journal, held.tail.position));
         }
         while let Some(Waiting { shard, acked, .. }) = kept.waiting.pop_front_if(|waiting| waiting.position <= durable)
         {

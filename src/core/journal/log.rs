@@ -320,8 +320,9 @@ impl<D: Disk> Log<D> {
     /// # Errors
     /// [`CommitError::Full`]: nothing of the batch has happened, and its sequences and positions will be given again.
     pub fn commit(&mut self) -> Result<Committed, CommitError> {
-        if let Some(failure) = &self.failure {
-            return Err(CommitError::Failed(failure.clone()));
+        if let Some(failure) = self.failure.clone() {
+            self.take_back_batch();
+            return Err(CommitError::Failed(failure));
         }
         let count = self.pending.count;
         let first = self.standing.position + 1 - u64::from(count);
@@ -353,9 +354,11 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
-    /// The batch could not be written: it is taken back if there was just no room.
+    /// The batch could not be written: it is taken back. That is all if there was just no room; otherwise it is the
+    /// end, and what is committed can still be read.
     fn give_up_batch(&mut self, error: &DiskError) -> CommitError {
         if *error != DiskError::Full {
+            self.take_back_batch();
             return self.fail(format!("appending to {} failed: {error}", names::segment(self.open.base)));
         }
         self.open.dirty_end = self.open.dirty_end.max(self.open.offset + self.pending.bytes.len() as u32);

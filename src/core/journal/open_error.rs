@@ -138,7 +138,7 @@ impl Fault {
         match self {
             Fault::Disk(DiskError::Full) => "make room on the disk and start again",
             Fault::Disk(_) => "see to the disk and its permissions and start again",
-            Fault::SyncFailed => "see to the disk, then restart the machine, or have files read around the page cache",
+            Fault::SyncFailed => "see to the disk, then restart the machine",
             Fault::Newer { .. } => "start the release that wrote it, or a newer one",
             Fault::Foreign | Fault::Misnamed { .. } => {
                 "move it out of the directory; put back the file of that name if it is missing then"

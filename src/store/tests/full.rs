@@ -89,7 +89,7 @@ fn a_full_disk_refuses_a_file_harms_nothing_and_takes_it_once_there_is_room() {
 fn the_steward_tells_of_a_full_disk_and_makes_the_file_when_asked_again() {
     let Some(disk) = Small::mount() else { return };
     let medium = Medium::Directory(disk.directory(Append::Write));
-    let steward = Steward::start().expect("starts");
+    let steward = Steward::start("steward").expect("starts");
     let (sender, made) = channel();
     let ask = || {
         let sender = sender.clone();

@@ -73,7 +73,7 @@ fn no_room() {
 fn no_room_for_the_steward() {
     let Some((_, mut directory)) = directory() else { return };
     let (sender, made) = channel();
-    let steward = Steward::start().expect("starts");
+    let steward = Steward::start("steward").expect("starts");
     let medium = Medium::Directory(directory.clone());
     steward.make(medium, "a", 3 * MIB, Box::new(move |made| sender.send(made.err()).expect("listens")));
     assert_eq!(made.recv_timeout(PATIENCE).expect("in time"), Some(DiskError::Full));

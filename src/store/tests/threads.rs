@@ -127,7 +127,7 @@ fn files_are_made_in_order_in_every_medium() {
     let scratch = Scratch::new();
     let mut directory = Medium::Directory(Directory::open(scratch.path(), Append::Write).expect("opens"));
     let mut memory = Medium::Memory(Memory::new(Append::Write));
-    let steward = Steward::start().expect("starts");
+    let steward = Steward::start("steward").expect("starts");
     let (sender, made) = channel();
     steward.make(directory.clone(), "a", 5_000_001, report_to(&sender));
     steward.make(memory.clone(), "a", 5_000_002, report_to(&sender));
@@ -141,7 +141,7 @@ fn files_are_made_in_order_in_every_medium() {
 
 #[test]
 fn a_file_is_made_between_the_steps_of_a_job_that_never_ends() {
-    let steward = Steward::start().expect("starts");
+    let steward = Steward::start("steward").expect("starts");
     let (sender, made) = channel();
     let (step, steps) = channel();
     steward.run(Box::new(move || {
@@ -156,7 +156,7 @@ fn a_file_is_made_between_the_steps_of_a_job_that_never_ends() {
 
 #[test]
 fn jobs_run_one_after_the_other() {
-    let steward = Steward::start().expect("starts");
+    let steward = Steward::start("steward").expect("starts");
     let (sender, receiver) = channel();
     for name in ["first", "second"] {
         let (sender, mut left) = (sender.clone(), 3);
@@ -174,7 +174,7 @@ fn jobs_run_one_after_the_other() {
 fn what_is_half_made_when_the_steward_ends_is_removed() {
     let scratch = Scratch::new();
     let mut directory = Directory::open(scratch.path(), Append::Write).expect("opens");
-    let steward = Steward::start().expect("starts");
+    let steward = Steward::start("steward").expect("starts");
     let (sender, made) = channel();
     steward.make(Medium::Directory(directory.clone()), "a", 1 << 30, report_to(&sender));
     let is_there = |directory: &mut Directory| directory.list().expect("lists") == ["a"];

@@ -10,8 +10,8 @@
 //! releases: so nobody else's release comes between. It is little, or the cursor is told to read on. The bytes are
 //! those that were written last, so they are in memory.
 
-use super::Keeper;
 use super::kept::Kept;
+use super::{Keeper, ReadRequest};
 use crate::journal::catalog::Tail;
 use crate::journal::disk::Disk;
 use crate::journal::format::Item;
@@ -39,6 +39,8 @@ impl<D: Disk> Keeper<D> {
     /// Lets cursors join that have come to the end. Everything that was admitted is written and released.
     pub(super) fn answer_joins(&mut self) {
         let mut joins = std::mem::take(&mut self.joins);
+        // Others of a shard wait for its relay's, and nothing need happen after this turn.
+        joins.sort_by_key(|join| !join.is_relay);
         joins.retain(|join| !self.answer_join(join));
         self.joins = joins;
     }
@@ -55,6 +57,9 @@ impl<D: Disk> Keeper<D> {
                 if join.is_relay {
                     lane.end_relay(join.journal);
                 }
+                // The reader has nothing more to do for it.
+                let cursor = join.cursor.for_reader(join.shard);
+                self.reads.push(ReadRequest::Close { journal: join.journal, cursor });
                 Note::Joined { cursor: join.cursor, history }
             }
             None => Note::Behind { cursor: join.cursor },
@@ -74,7 +79,7 @@ impl<D: Disk> Kept<D> {
             return Some(history);
         }
         let is_exact = crate::filters::is_exact(&join.filter);
-        if is_exact && self.log.topic_end(&join.filter).is_none_or(|topic| topic.sequence == sequence) {
+        if is_exact && self.topic_end(&join.filter).is_none_or(|topic| topic.sequence == sequence) {
             return Some(history);
         }
         if place.base != base || self.log.tail().base != base || end - place.offset > JOIN_BYTES_MAX {

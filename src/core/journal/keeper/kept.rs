@@ -1,16 +1,21 @@
 //! One log, and what is under way of it: who is to be answered, and what waits until it is durable.
 
 use super::SyncMode;
-use super::lanes::Lane;
-use crate::journal::catalog::Tail;
+use super::lanes::{Lane, Staged};
+use crate::journal::catalog::{Catalog, SharedCatalog, Tail, TopicEnd};
 use crate::journal::disk::Disk;
 use crate::journal::log::Log;
-use crate::journal::publication::Refusal;
-use crate::releases::{Acked, Note, Releases};
+use crate::journal::plan::JournalId;
+use crate::journal::publication::{Refusal, TopicRef};
+use crate::journal::topics::TopicKey;
+use crate::releases::{Acked, Note};
 use crate::session::SessionId;
 use fanwire_wire::Code;
 use fanwire_wire::frame::AckLevel;
+use foldhash::quality::FixedState;
+use hashbrown::HashMap;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// A log, and what is under way of it.
 pub(super) struct Kept<D: Disk> {
@@ -28,9 +33,13 @@ pub(super) struct Kept<D: Disk> {
     pub(super) is_waiting: bool,
     /// When what is not synced was first seen.
     pub(super) unsynced_since_us: Option<u64>,
-    /// By shard: records of the batch, where they are held back until they are durable.
-    pub(super) staged: Vec<Releases>,
+    /// Records of the batch, where they are held back until they are durable.
+    pub(super) staged: Staged,
     pub(super) held: VecDeque<Held>,
+    /// Where topics end whose newest records are held back or not written yet, as far as those are released.
+    ends: HashMap<TopicKey, TopicEnd, FixedState>,
+    /// Topics of the batch, where they are held back.
+    pub(super) touched: Vec<TopicKey>,
     pub(super) held_bytes: usize,
     pub(super) was_full: bool,
     pub(super) has_told_failure: bool,
@@ -39,8 +48,10 @@ pub(super) struct Kept<D: Disk> {
 /// A batch that is held back.
 pub(super) struct Held {
     pub(super) tail: Tail,
-    pub(super) releases: Vec<Releases>,
+    pub(super) staged: Staged,
     pub(super) bytes: usize,
+    /// Where its topics end with it.
+    pub(super) ends: Vec<(TopicKey, TopicEnd)>,
 }
 
 /// Who published, and what is to be said.
@@ -56,8 +67,8 @@ pub(super) struct Answer {
 
 #[derive(Clone, Copy)]
 pub(super) enum Verdict {
-    Ordered { sequence: u64, position: u64 },
-    Duplicate { sequence: u64 },
+    Ordered { topic: (JournalId, TopicKey), sequence: u64, position: u64 },
+    Duplicate { topic: Option<(JournalId, TopicKey)>, sequence: u64 },
     Refused { code: Code, actual: Option<u64> },
 }
 
@@ -68,7 +79,7 @@ pub(super) struct Waiting {
 }
 
 impl<D: Disk> Kept<D> {
-    pub(super) fn new(log: Log<D>, sync: SyncMode, shards: usize) -> Self {
+    pub(super) fn new(log: Log<D>, sync: SyncMode) -> Self {
         Kept {
             released: log.tail(),
             log,
@@ -78,8 +89,10 @@ impl<D: Disk> Kept<D> {
             sync_requested: 0,
             is_waiting: false,
             unsynced_since_us: None,
-            staged: (0..shards).map(|_| Releases::default()).collect(),
+            staged: Staged::default(),
             held: VecDeque::new(),
+            ends: HashMap::default(),
+            touched: Vec::new(),
             held_bytes: 0,
             was_full: false,
             has_told_failure: false,
@@ -98,12 +111,69 @@ impl<D: Disk> Kept<D> {
         if self.sync != SyncMode::Release {
             return;
         }
-        let shards = self.staged.len();
-        let empty = (0..shards).map(|_| Releases::default()).collect();
-        let releases = std::mem::replace(&mut self.staged, empty);
-        let bytes = releases.iter().map(Releases::bytes).sum();
+        let staged = std::mem::take(&mut self.staged);
+        let bytes = staged.bytes();
         self.held_bytes += bytes;
-        self.held.push_back(Held { tail, releases, bytes });
+        let ends = self.touched.drain(..).map(|topic| (topic, self.log.topic_end_of(topic))).collect();
+        self.held.push_back(Held { tail, staged, bytes, ends });
+    }
+
+    /// Where a topic ends before a record is added to it, where that record is held back.
+    pub(super) fn end_before(&self, topic: TopicRef<'_>) -> Option<TopicEnd> {
+        if self.sync != SyncMode::Release {
+            return None;
+        }
+        let nothing = TopicEnd { sequence: 0, base: 0, offset: 0 };
+        Some(self.key_of(topic).map_or(nothing, |topic| self.log.topic_end_of(topic)))
+    }
+
+    /// What the log calls a topic, if it knows it.
+    pub(super) fn key_of(&self, topic: TopicRef<'_>) -> Option<TopicKey> {
+        match topic {
+            TopicRef::Key(topic) => Some(topic),
+            TopicRef::Name(name) => self.log.find(name),
+        }
+    }
+
+    /// A record was added to a topic that ended there before.
+    pub(super) fn note_ordered(&mut self, topic: TopicKey, end: Option<TopicEnd>) {
+        if let Some(end) = end {
+            self.ends.entry(topic).or_insert(end);
+            self.touched.push(topic);
+        }
+    }
+
+    /// A batch was released.
+    pub(super) fn note_released(&mut self, ends: &[(TopicKey, TopicEnd)]) {
+        for (topic, end) in ends {
+            if self.log.topic_end_of(*topic) == *end {
+                self.ends.remove(topic);
+            } else {
+                self.ends.insert(*topic, *end);
+            }
+        }
+    }
+
+    /// Where a topic ends as far as it is released; none if nothing of it is.
+    pub(super) fn topic_end(&self, name: &str) -> Option<TopicEnd> {
+        let topic = self.log.find(name)?;
+        let end = self.ends.get(&topic).copied().unwrap_or_else(|| self.log.topic_end_of(topic));
+        (end.sequence > 0).then_some(end)
+    }
+
+    /// The segments as far as readers may see them: the one with the tail is open to them, though the log may have left
+    /// it, and sealed it.
+    pub(super) fn visible_catalog(&self) -> SharedCatalog<D::File> {
+        let catalog = self.log.shared_catalog();
+        match catalog.index_of(self.released.base) {
+            Some(place) if place + 1 < catalog.segments.len() => {
+                let mut segments = catalog.segments[..=place].to_vec();
+                let open = &mut segments[place];
+                (open.end, open.is_sealed) = (None, false);
+                Arc::new(Catalog { segments })
+            }
+            _ => catalog,
+        }
     }
 
     /// Tells a publisher what has become of its publish, now or when it is durable. `end` is the last position that is
@@ -111,18 +181,18 @@ impl<D: Disk> Kept<D> {
     pub(super) fn answer(&mut self, answer: &Answer, end: u64, lanes: &mut [Lane]) {
         let Answer { shard, session, number, ack, verdict } = *answer;
         let lane = &mut lanes[usize::from(shard)];
-        let (first_sequence, position, is_duplicate) = match verdict {
+        let (topic, first_sequence, position, is_duplicate) = match verdict {
             Verdict::Refused { code, actual } => {
                 return lane.releases.push_note(Note::Refused { session, number, code, actual });
             }
-            Verdict::Ordered { sequence, position } => (sequence, position, false),
+            Verdict::Ordered { topic, sequence, position } => (Some(topic), sequence, position, false),
             // The record that it repeats may be as new as any.
-            Verdict::Duplicate { sequence } => (sequence, end, true),
+            Verdict::Duplicate { topic, sequence } => (topic, sequence, end, true),
         };
         if number == 0 {
             return;
         }
-        let acked = Acked { session, first: number, count: 1, level: ack, first_sequence, is_duplicate };
+        let acked = Acked { session, topic, first: number, count: 1, level: ack, first_sequence, is_duplicate };
         let must_be_durable = ack == AckLevel::Durable || (ack == AckLevel::Routed && self.sync == SyncMode::Release);
         if must_be_durable && position > self.log.durable() {
             self.wait(Waiting { position, shard, acked });
@@ -152,6 +222,8 @@ impl<D: Disk> Kept<D> {
         }
         self.held.clear();
         self.held_bytes = 0;
+        // Nor is any sync due any more.
+        self.unsynced_since_us = None;
     }
 
     pub(super) fn is_sync_due(&self, now_us: u64) -> bool {

@@ -4,8 +4,11 @@
 //! shard reads that journal by itself: it is told where to begin (`relay`), and gets no record of it until it has
 //! joined again. Answers go into any lane: there is one for each publish, and those were admitted.
 
+use crate::encoding::Numbers;
+use crate::interest::{Seat, Spot};
 use crate::journal::plan::JournalId;
 use crate::journal::topics::TopicKey;
+use crate::mail::Publisher;
 use crate::releases::{Note, Release, Releases};
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
@@ -14,6 +17,8 @@ use hashbrown::HashMap;
 #[derive(Default)]
 pub(super) struct Lane {
     pub(super) releases: Releases,
+    /// Things in it that were left there by earlier turns, which had other numbers for topics.
+    pub(super) left: usize,
     /// Bytes of earlier releases that were not read there yet.
     pub(super) transit_bytes: u64,
     /// Journals, a bit each, that the shard reads by itself until it has caught up.
@@ -67,15 +72,48 @@ impl Lane {
     pub(super) fn end_relay(&mut self, journal: JournalId) {
         self.relays &= !bit(journal);
     }
+}
 
-    /// Adds records that were held back.
-    pub(super) fn append(&mut self, journal: JournalId, held: &mut Releases, bytes_max: u64) {
-        while let Some(release) = held.next() {
+/// Records that are held back, and where their topics stand in the table of interest.
+#[derive(Default)]
+pub(super) struct Staged {
+    releases: Releases,
+    spots: Vec<Spot>,
+}
+
+impl Staged {
+    pub(super) fn push(
+        &mut self,
+        spot: Spot,
+        name: &str,
+        publisher: Publisher,
+        numbers: Numbers,
+        headers: &[u8],
+        payload: &[u8],
+    ) {
+        self.spots.push(spot);
+        self.releases.push_topic(HELD_NUMBER, name);
+        self.releases.push_record(HELD_NUMBER, publisher, numbers, headers, payload);
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.releases.bytes() + self.spots.len() * size_of::<Spot>()
+    }
+
+    /// Adds them to the lanes of all shards that may have somebody who wants them.
+    pub(super) fn release(mut self, journal: JournalId, interest: &Seat, lanes: &mut [Lane], bytes_max: u64) {
+        let mut spots = self.spots.iter();
+        while let Some(release) = self.releases.next() {
             let Release::Record { name, publisher, numbers, headers, payload, .. } = release else { continue };
-            if self.takes(journal, numbers.position, bytes_max) {
-                // A number that no topic of this turn has got: it is told anew with each record.
-                self.releases.push_topic(HELD_NUMBER, crate::mail::text(name));
-                self.releases.push_record(HELD_NUMBER, publisher, numbers, headers, payload);
+            let mut mask = interest.interested(*spots.next().expect("every record has its spot"));
+            while mask != 0 {
+                let lane = &mut lanes[mask.trailing_zeros() as usize];
+                mask &= mask - 1;
+                if lane.takes(journal, numbers.position, bytes_max) {
+                    // A number that no topic of this turn has got: it is told anew with each record.
+                    lane.releases.push_topic(HELD_NUMBER, crate::mail::text(name));
+                    lane.releases.push_record(HELD_NUMBER, publisher, numbers, headers, payload);
+                }
             }
         }
     }

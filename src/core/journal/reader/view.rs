@@ -81,9 +81,12 @@ impl<D: Disk> Views<D> {
         Views { disk, views: Vec::new() }
     }
 
-    /// The view of a segment.
+    /// The view of a segment. Who sees it as it was before it was sealed has another one than who sees it now: the
+    /// index knows more than the former may see.
     pub(super) fn of(&mut self, segment: &Segment<D::File>) -> Result<&mut View<D::File>, Fault> {
-        let is_it = |view: &View<D::File>| (view.header.base, view.salt) == (segment.base, segment.salt);
+        let is_it = |view: &View<D::File>| {
+            (view.header.base, view.salt, view.is_index_settled) == (segment.base, segment.salt, segment.is_sealed)
+        };
         let mut view = match self.views.iter().position(is_it) {
             Some(place) => self.views.remove(place),
             None => View::new(segment)?,

@@ -1,0 +1,130 @@
+//! What a run is like: drawn from its seed, so that some do much of one thing and nothing of another.
+
+use fanwire_core::Settings;
+use fanwire_core::journal::keeper::SyncMode;
+use fanwire_wire::Limits;
+
+/// Chance, from a seed.
+#[derive(Debug, Clone)]
+pub(crate) struct Chance(pub(crate) u64);
+
+impl Chance {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    pub(crate) fn one_in(&mut self, count: u64) -> bool {
+        self.below(count) == 0
+    }
+
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len() as u64) as usize]
+    }
+}
+
+/// What goes wrong with the disks of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    Nothing,
+    /// There is no room at times.
+    Full,
+    /// A write or a sync fails, once.
+    Failure,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Swarm {
+    pub(crate) steps: u64,
+    pub(crate) shards: usize,
+    pub(crate) clients: usize,
+    /// By journal.
+    pub(crate) syncs: Vec<SyncMode>,
+    pub(crate) settings: Settings,
+    /// Letters that a mailbox takes.
+    pub(crate) letters_max: usize,
+    /// One task in so many is late; 0: none is.
+    pub(crate) late_tasks: u64,
+    pub(crate) trouble: Trouble,
+    /// One client in so many stops reading now and then; 0: none does.
+    pub(crate) slow_clients: u64,
+    /// Clients fetch their frames in pieces.
+    pub(crate) has_small_sockets: bool,
+    /// Subscriptions keep everything: other policies come only if not.
+    pub(crate) is_lossless: bool,
+    pub(crate) has_retention: bool,
+    /// Of the payloads, the usual largest.
+    pub(crate) payload_bytes: u64,
+}
+
+impl Swarm {
+    pub(crate) fn new(chance: &mut Chance) -> Swarm {
+        let frame_bytes_max = 16 * 1024;
+        let least = Settings::queue_bytes_min(frame_bytes_max);
+        let queue_bytes_max = if chance.one_in(4) { 2 * 1024 * 1024 } else { least };
+        let modes = [SyncMode::Demand, SyncMode::Every(5_000), SyncMode::Release];
+        let journals = 1 + chance.below(2);
+        let settings = Settings {
+            limits: Limits { frame_bytes_max, queue_bytes_max, ..Limits::default() },
+            topics_cached_max: chance.pick(&[0, 4, 64]),
+            mailbox_bytes_max: chance.pick(&[1_024, 8 * 1024, 64 * 1024, 1024 * 1024]),
+            seed: chance.next(),
+            ..Settings::default()
+        };
+        Swarm {
+            steps: 400 + chance.below(1_600),
+            shards: 1 + chance.below(4) as usize,
+            clients: 2 + chance.below(8) as usize,
+            syncs: (0..journals).map(|_| chance.pick(&modes)).collect(),
+            settings,
+            letters_max: chance.pick(&[1, 2, 8]),
+            late_tasks: chance.pick(&[0, 1, 4]),
+            trouble: chance.pick(&[Trouble::Nothing, Trouble::Nothing, Trouble::Full, Trouble::Failure]),
+            slow_clients: chance.pick(&[0, 1, 2, 3]),
+            has_small_sockets: chance.one_in(2),
+            is_lossless: chance.one_in(2),
+            has_retention: chance.one_in(5),
+            payload_bytes: chance.pick(&[100, 2_000, 12_000, 12_000]),
+        }
+    }
+}
+
+/// What there is to publish to; the first letter says in which journal it is, if in any.
+pub(crate) const TOPICS: [&str; 12] =
+    ["a/0", "a/1", "a/2", "a/3", "a/x/0", "a/x/1", "b/0", "b/1", "b/2", "b/x/0", "l/0", "l/1"];
+/// What there is to subscribe to.
+pub(crate) const FILTERS: [&str; 16] = [
+    "a/0", "a/1", "a/2", "a/x/0", "a/#", "a/+", "a/x/+", "a/+/0", "b/0", "b/1", "b/#", "b/+", "l/0", "l/#", "#", "+/0",
+];
+
+/// The journal that a topic is in, if there are so many.
+pub(crate) fn journal_of(topic: &str, journals: usize) -> Option<usize> {
+    let index = match topic.as_bytes()[0] {
+        b'a' => 0,
+        b'b' => 1,
+        _ => return None,
+    };
+    (index < journals).then_some(index)
+}
+
+/// Whether a filter matches a topic.
+pub(crate) fn matches(filter: &str, topic: &str) -> bool {
+    let mut levels = topic.split('/');
+    for wanted in filter.split('/') {
+        match (wanted, levels.next()) {
+            ("#", _) => return true,
+            (_, None) => return false,
+            ("+", Some(_)) => {}
+            (wanted, Some(level)) if wanted == level => {}
+            _ => return false,
+        }
+    }
+    levels.next().is_none()
+}

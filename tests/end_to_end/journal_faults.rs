@@ -1,0 +1,255 @@
+//! What breaks under a journal, and what it says: a sync or a write that fails, another broker on the same directory,
+//! files that are damaged, foreign, or a newer release's.
+
+use super::broker::Broker;
+use super::journal_scene::{DataDirectory, SMALL_SEGMENTS, configuration, history_of};
+use super::peer::{Peer, Witness, publish};
+use super::private_disk::{hold_mounts, on_boot};
+use super::process::{Ended, Process, eventually, fanwire};
+use fanwire_wire::Code;
+use fanwire_wire::frame::{AckLevel, Frame, Outcome, Scope, Start};
+use rustix::process::Signal;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Records before the call that fails, at the most.
+const PUBLISHES_MAX: u64 = 200;
+
+/// A broker whose calls fail as this says, from a chosen one on; none if nothing here can make them.
+fn failing_broker(config: &str, injection: &str) -> Option<Broker> {
+    let probe = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
+    if !probe.is_ok_and(|output| output.status.success()) {
+        println!("skipped: strace is not there, or must not trace");
+        return None;
+    }
+    let call = injection.split(':').next().expect("there is a first");
+    Some(Broker::start_by(config, |command| {
+        let mut traced = Command::new("strace");
+        // The broker is the child, and strace its tracer aside.
+        traced.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
+        traced.args(["-e", &format!("inject={injection}")]).arg(command.get_program()).args(command.get_args());
+        traced
+    }))
+}
+
+/// Publishes one by one until one is refused; returns how many were acknowledged.
+#[track_caller]
+fn publish_until_it_fails(peer: &mut Peer, ack: AckLevel) -> u64 {
+    for number in 1..PUBLISHES_MAX {
+        peer.send(publish("match/1", ack, &number.to_le_bytes()));
+        match peer.frame() {
+            Frame::Ack(ack) => assert_eq!(ack.first_sequence, number),
+            Frame::Error(refusal) => {
+                assert_eq!((refusal.scope, refusal.code), (Scope::Publish, Code::JournalFailed.number()));
+                return number - 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("nothing has failed")
+}
+
+/// Nothing is acknowledged any more, and live topics go on.
+#[track_caller]
+fn expect_failed(broker: &Broker, peer: &mut Peer, acked: u64) {
+    broker.wait_for_log(&["the journal has failed", "events"]);
+    let levels = [AckLevel::Routed, AckLevel::Journaled, AckLevel::Durable, AckLevel::Durable];
+    for (number, ack) in (acked + 2..).zip(levels) {
+        peer.send(publish("match/1", ack, b"late"));
+        peer.expect_refused(Scope::Publish, Code::JournalFailed, number);
+    }
+    peer.send(publish("match/2", AckLevel::None, b"late"));
+    peer.expect_refused(Scope::UnackedPublish, Code::JournalFailed, 0);
+    Witness::of(broker).is_served();
+}
+
+/// What was acknowledged is there, and nothing that was sent afterwards.
+#[track_caller]
+fn expect_held(broker: &Broker, acked: u64) -> u64 {
+    let (log, outcome, epoch) = history_of(broker.address(), Start::First, "match/1");
+    assert_eq!(outcome, Outcome::History);
+    for (number, kept) in (1_u64..).zip(&log) {
+        assert_eq!((kept.sequence, kept.payload.as_slice()), (number, number.to_le_bytes().as_slice()));
+    }
+    // The one whose sync failed was refused, and may be there all the same.
+    assert!((acked..=acked + 1).contains(&(log.len() as u64)), "{} records, {acked} were acknowledged", log.len());
+    epoch
+}
+
+#[test]
+fn a_sync_that_fails_is_final_and_the_next_start_does_not_trust_the_page_cache() {
+    let data = DataDirectory::new();
+    let config = configuration(data.path(), "sync = \"demand\"");
+    let Some(broker) = failing_broker(&config, "fdatasync:error=EIO:when=20") else { return };
+    let mut peer = Peer::welcomed(broker.address());
+    let (_, _, epoch) = history_of(broker.address(), Start::First, "match/1");
+    let acked = publish_until_it_fails(&mut peer, AckLevel::Durable);
+    assert!(acked > 0);
+    expect_failed(&broker, &mut peer, acked);
+    drop(peer);
+    broker.signal(Signal::TERM);
+    let ended = broker.end();
+    assert!(ended.err.contains("the journal was not closed"), "{}", ended.err);
+    let refused = Broker::fail_to_start(&config);
+    assert_eq!(refused.status.code(), Some(1), "{}", refused.err);
+    for said in ["a sync failed before the last end", "restart the machine", "events"] {
+        assert!(refused.err.contains(said), "{said}: {}", refused.err);
+    }
+    println!("{acked} durable acknowledgements, then: {}", refused.err.trim());
+    if !rustix::process::geteuid().is_root() {
+        return println!("not seen on another boot: only root can make one");
+    }
+    let boot = Boot::new();
+    let mounts = hold_mounts();
+    let broker = Broker::start_by(&config, |command| on_boot(&boot.0, None, command));
+    drop(mounts);
+    assert!(expect_held(&broker, acked) > epoch, "what was released may be lost, so a new epoch begins");
+}
+
+/// A file that names another boot.
+struct Boot(PathBuf);
+
+impl Boot {
+    fn new() -> Boot {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("boot-faults-{}", std::process::id()));
+        std::fs::write(&path, "00000000-0000-4000-8000-00000000000b\n").expect("writes");
+        Boot(path)
+    }
+}
+
+impl Drop for Boot {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn a_write_that_fails_is_final_until_the_next_start() {
+    let data = DataDirectory::new();
+    let config = configuration(data.path(), &format!("{SMALL_SEGMENTS}\nsync = \"demand\""));
+    let Some(broker) = failing_broker(&config, "pwrite64:error=EIO:when=60") else { return };
+    let mut peer = Peer::welcomed(broker.address());
+    let acked = publish_until_it_fails(&mut peer, AckLevel::Journaled);
+    expect_failed(&broker, &mut peer, acked);
+    // Who reads may go on.
+    let epoch = expect_held(&broker, acked);
+    drop(peer);
+    broker.kill();
+    let broker = Broker::start(&config);
+    assert_eq!(expect_held(&broker, acked), epoch);
+    println!("{acked} journaled acknowledgements before the write that failed");
+    let mut peer = Peer::welcomed(broker.address());
+    peer.send(publish("match/1", AckLevel::Durable, b"anew"));
+    assert!(matches!(peer.frame(), Frame::Ack(ack) if ack.first_sequence > acked));
+}
+
+#[test]
+fn a_second_broker_on_the_directory_is_refused_and_told_of_the_first() {
+    let data = DataDirectory::new();
+    let serve = |data: &Path| {
+        let data = data.to_str().expect("text");
+        fanwire(&["serve", "--listen", "127.0.0.1:0", "--data", data, "--journal", "events=match/#,orders/+/log"])
+    };
+    let mut first = Process::start(serve(data.path()));
+    first.wait_for_out("  try ");
+    let second = Process::start(serve(data.path())).end();
+    assert_eq!(second.status.code(), Some(1), "{}", second.err);
+    let told = format!("process {}", first.id());
+    assert!(second.err.contains(&told) && second.err.contains("lock"), "{told}: {}", second.err);
+    // The first one does not mind, and leaves nothing that would keep the next one out.
+    assert!(!first.has_ended());
+    first.signal(Signal::KILL);
+    first.end();
+    let third = Process::start(serve(data.path()));
+    third.wait_for_out("  try ");
+    third.signal(Signal::TERM);
+    assert_eq!(third.end().status.code(), Some(0));
+}
+
+/// A data directory with a journal of several segments that was closed; the segments' files, oldest first.
+fn closed_journal() -> (DataDirectory, String, Vec<PathBuf>) {
+    let data = DataDirectory::new();
+    let config = configuration(data.path(), SMALL_SEGMENTS);
+    let broker = Broker::start(&config);
+    let mut peer = Peer::welcomed(broker.address());
+    for number in 1..=400_u64 {
+        let ack = if number == 400 { AckLevel::Durable } else { AckLevel::None };
+        peer.send(publish("match/1", ack, &[number.to_le_bytes().as_slice(), &[7; 992]].concat()));
+    }
+    assert!(matches!(peer.frame(), Frame::Ack(_)));
+    drop(peer);
+    let files_of = |kind: &str| {
+        let files = std::fs::read_dir(data.events()).expect("lists").flatten().map(|entry| entry.path());
+        let mut files: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|is| is == kind)).collect();
+        files.sort();
+        files
+    };
+    eventually("full segments to be sealed", || {
+        (files_of("index").len() + 1 == files_of("segment").len()).then_some(())
+    });
+    broker.signal(Signal::TERM);
+    assert_eq!(broker.end().status.code(), Some(0));
+    let segments = files_of("segment");
+    assert!(segments.len() > 3, "{segments:?}");
+    (data, config, segments)
+}
+
+/// Changes bytes of a file in place.
+fn overwrite(path: &Path, offset: usize, change: impl FnOnce(&mut [u8])) {
+    let mut bytes = std::fs::read(path).expect("reads");
+    change(&mut bytes[offset..]);
+    std::fs::write(path, bytes).expect("writes");
+}
+
+#[track_caller]
+fn expect_refusal(ended: &Ended, said: &[&str]) {
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.err);
+    assert!(said.iter().all(|said| ended.err.contains(said)), "{said:?}: {}", ended.err);
+}
+
+#[test]
+fn damage_in_what_was_durable_is_told_with_file_and_offset_and_nothing_is_thrown_away() {
+    let (data, config, segments) = closed_journal();
+    let last = segments.last().expect("several");
+    let name = last.file_name().expect("a file").to_str().expect("text");
+    let sound = std::fs::read(last).expect("reads");
+    overwrite(last, 200, |bytes| bytes[0] ^= 1);
+    let damaged = std::fs::read(last).expect("reads");
+    let ended = Broker::fail_to_start(&config);
+    expect_refusal(&ended, &[name, "damaged at offset", "restore the file from a copy"]);
+    assert_eq!(std::fs::read(last).expect("reads"), damaged, "its bytes are kept");
+    println!("{}", ended.err.trim());
+    let verify = || Process::start(fanwire(&["journal", "verify", data.events().to_str().expect("text")])).end();
+    let verified = verify();
+    let told = [String::from_utf8_lossy(&verified.out).into_owned(), verified.err.clone()].concat();
+    assert_eq!(verified.status.code(), Some(1), "{told}");
+    assert!(told.contains(name) && told.contains("offset"), "{told}");
+    println!("{}", told.trim());
+    std::fs::write(last, sound).expect("writes");
+    let verified = verify();
+    assert_eq!(verified.status.code(), Some(0), "{}", verified.err);
+    let broker = Broker::start(&config);
+    assert_eq!(history_of(broker.address(), Start::First, "match/1").0.len(), 400);
+}
+
+#[test]
+fn files_that_are_foreign_newer_or_missing_are_told_with_advice() {
+    let (_kept, config, segments) = closed_journal();
+    let (_other, _, others) = closed_journal();
+    let middle = &segments[segments.len() / 2];
+    let last = segments.last().expect("several");
+    let name = |path: &Path| path.file_name().expect("a file").to_str().expect("text").to_owned();
+    let sound = std::fs::read(last).expect("reads");
+    std::fs::copy(others.last().expect("several"), last).expect("copies");
+    expect_refusal(&Broker::fail_to_start(&config), &[&name(last), "another journal", "move it out"]);
+    std::fs::write(last, &sound).expect("writes");
+    overwrite(last, 8, |bytes| bytes[0] = 99);
+    expect_refusal(&Broker::fail_to_start(&config), &[&name(last), "newer release", "version 99"]);
+    std::fs::write(last, &sound).expect("writes");
+    let away = middle.with_extension("away");
+    std::fs::rename(middle, &away).expect("renames");
+    expect_refusal(&Broker::fail_to_start(&config), &["missing", "restore the file from a copy"]);
+    std::fs::rename(&away, middle).expect("renames");
+    let broker = Broker::start(&config);
+    assert_eq!(history_of(broker.address(), Start::First, "match/1").0.len(), 400);
+}
