@@ -170,7 +170,15 @@ impl Journal {
     fn request(&self, filter: &str) -> OpenRequest<ShelfFile> {
         let catalog = self.catalog.clone();
         let filter = filter.to_owned();
-        OpenRequest { catalog, tail: self.tail, epoch: 1, filter, start: Start::First, topic: None, topics: Vec::new() }
+        OpenRequest {
+            catalog,
+            tail: self.tail,
+            epoch: 1,
+            filter,
+            start: Start::First,
+            topic: None,
+            topics: Arc::default(),
+        }
     }
 }
 

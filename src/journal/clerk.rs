@@ -33,6 +33,8 @@ const LETTERS_PER_TURN_MAX: usize = 16;
 /// How long a disk that was full is left alone before a segment is ordered again.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// How often it is looked whether a question that had to wait can be put.
+const DELAY: Duration = Duration::from_millis(5);
 /// How often it is looked for what is too old.
 const UPKEEP_PERIOD: Duration = Duration::from_secs(1);
 
@@ -237,7 +239,8 @@ impl Clerk {
         let retry = retry.map(|retry| retry.saturating_duration_since(Instant::now()));
         let keeps_all = self.journals.iter().all(|shelf| shelf.retention == Retention::default());
         let upkeep = (!keeps_all).then(|| self.upkeep.saturating_duration_since(Instant::now()));
-        [sync, retry, upkeep].into_iter().flatten().min()
+        let delayed = self.keeper.has_delayed().then_some(DELAY);
+        [sync, retry, upkeep, delayed].into_iter().flatten().min()
     }
 
     fn take_events(&mut self) {

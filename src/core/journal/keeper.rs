@@ -31,6 +31,7 @@ use super::disk::{Disk, DiskError};
 use super::log::Log;
 use super::plan::JournalId;
 use super::publication::{Admission, CommitError, Ordered, Publication, Refusal, TopicRef};
+use super::reader::TopicList;
 use super::reader::{CursorId as ReaderCursor, OpenRequest};
 use super::tasks::{PrepareTask, Prepared, SealError, SealTask, SyncTask};
 use super::topics::TopicKey;
@@ -47,6 +48,7 @@ use kept::{Answer, Kept, Verdict, Waiting, verdict_of};
 use lanes::{Lane, Numbering, Staged};
 use questions::Question;
 use std::hash::BuildHasher;
+use std::sync::Weak;
 
 /// Bytes that a journal which releases what is durable may hold back, before it takes nothing more.
 const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -129,6 +131,9 @@ pub struct Keeper<D: Disk> {
     numbering: Numbering,
     joins: Vec<Join>,
     questions: Vec<Question>,
+    /// Those that wait until fewer lists of topics are in use, and the lists that are.
+    delayed: Vec<Question>,
+    lists: Vec<Weak<TopicList>>,
     reads: Vec<ReadRequest<D>>,
     notices: Vec<Notice>,
     now_us: u64,
@@ -148,6 +153,8 @@ impl<D: Disk> Keeper<D> {
             numbering: Numbering::default(),
             joins: Vec::new(),
             questions: Vec::new(),
+            delayed: Vec::new(),
+            lists: Vec::new(),
             reads: Vec::new(),
             notices: Vec::new(),
             now_us: 0,

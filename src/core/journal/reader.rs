@@ -29,6 +29,7 @@ use super::scan::{Fault, FaultKind};
 use fanwire_wire::frame::{Outcome, Start};
 use gather::Block;
 use std::collections::HashMap;
+use std::sync::Arc;
 use sweep::Filling;
 use topic::TopicCursor;
 use view::Views;
@@ -64,8 +65,11 @@ pub struct OpenRequest<F> {
     /// For an exact filter: what the journal knows of the topic; none if it never had a record.
     pub topic: Option<TopicEnd>,
     /// For `LastValue` with wildcards: every topic that matches.
-    pub topics: Vec<(String, TopicEnd)>,
+    pub topics: Arc<TopicList>,
 }
+
+/// Topics by name, and where each ends. Shared, so that whoever has made one knows whether it is still in use.
+pub type TopicList = Vec<(String, TopicEnd)>;
 
 /// What becomes of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

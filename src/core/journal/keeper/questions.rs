@@ -6,6 +6,7 @@ use crate::journal::disk::Disk;
 use crate::journal::plan::{self, JournalId};
 use crate::journal::reader::{CursorId, OpenRequest};
 use fanwire_wire::frame::Start;
+use std::sync::Arc;
 
 /// A question of a shard.
 pub(super) enum Question {
@@ -14,10 +15,38 @@ pub(super) enum Question {
     Close { cursor: CursorId, journal: JournalId },
 }
 
+/// Lists of topics that are in use at one time.
+const LISTS_MAX: usize = 16;
+
+impl Question {
+    const fn cursor(&self) -> CursorId {
+        match self {
+            Question::Open { cursor, .. } | Question::Read { cursor, .. } | Question::Close { cursor, .. } => *cursor,
+        }
+    }
+
+    /// Whether its answer begins with a look at all topics: the newest record of each that a wildcard matches.
+    fn lists_topics(&self) -> bool {
+        matches!(self, Question::Open { start: Start::LastValue, filter, .. } if !crate::filters::is_exact(filter))
+    }
+}
+
 impl<D: Disk> Keeper<D> {
     /// Puts the turn's questions to the reader. Everything that was admitted is written or refused.
     pub(super) fn put_questions(&mut self) {
-        for question in std::mem::take(&mut self.questions) {
+        let mut has_listed = false;
+        let delayed = std::mem::take(&mut self.delayed);
+        for question in delayed.into_iter().chain(std::mem::take(&mut self.questions)) {
+            if let Question::Close { cursor, .. } = question {
+                self.delayed.retain(|delayed| delayed.cursor() != cursor);
+            }
+            if question.lists_topics() {
+                if has_listed || !self.may_list() {
+                    self.delayed.push(question);
+                    continue;
+                }
+                has_listed = true;
+            }
             let request = match question {
                 Question::Open { cursor, journal, start, bytes_max, filter } => {
                     let request = self.open_request(journal, start, &filter);
@@ -35,7 +64,19 @@ impl<D: Disk> Keeper<D> {
         }
     }
 
-    fn open_request(&self, journal: JournalId, start: Start, filter: &str) -> OpenRequest<D::File> {
+    /// Whether some question waits until others of its kind are answered.
+    pub fn has_delayed(&self) -> bool {
+        !self.delayed.is_empty()
+    }
+
+    /// Whether another list of topics may be made. Each costs this thread a walk over all of them, and memory as long
+    /// as its cursor needs it: whoever asks for many has them one after the other.
+    fn may_list(&mut self) -> bool {
+        self.lists.retain(|list| list.strong_count() > 0);
+        self.lists.len() < LISTS_MAX
+    }
+
+    fn open_request(&mut self, journal: JournalId, start: Start, filter: &str) -> OpenRequest<D::File> {
         let kept = &self.logs[usize::from(journal.0)];
         let is_exact = crate::filters::is_exact(filter);
         let topics = if start == Start::LastValue && !is_exact {
@@ -44,6 +85,10 @@ impl<D: Disk> Keeper<D> {
         } else {
             Vec::new()
         };
+        let topics = Arc::new(topics);
+        if !topics.is_empty() {
+            self.lists.push(Arc::downgrade(&topics));
+        }
         OpenRequest {
             catalog: kept.visible_catalog(),
             tail: kept.released,

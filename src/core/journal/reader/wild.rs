@@ -6,6 +6,7 @@
 //!  walk         |-->|-->|-->|  each segment swept, or, where its index says that little matches, gathered
 //! ```
 
+use super::TopicList;
 use super::gather::gather;
 use super::sweep::{Filling, Match, Wanted, matches_name, sweep};
 use super::trail::{are_dense, records_of};
@@ -16,6 +17,7 @@ use crate::journal::disk::{Disk, DiskFile};
 use crate::journal::history::History;
 use crate::journal::scan::Fault;
 use fanwire_wire::frame::{Outcome, Start};
+use std::sync::Arc;
 
 /// What it costs to ask for one topic, in bytes of work.
 const TOPIC_WORK_BYTES: usize = 64;
@@ -62,7 +64,9 @@ struct Sweep {
 struct Values<F> {
     catalog: SharedCatalog<F>,
     tail: Tail,
-    topics: Vec<(String, TopicEnd)>,
+    topics: Arc<TopicList>,
+    /// Those of them that have a record left, in the order of their places.
+    order: Vec<u32>,
     at: usize,
 }
 
@@ -357,15 +361,18 @@ fn count_in<F: DiskFile>(
 
 impl<F: DiskFile> Values<F> {
     fn new(request: &OpenRequest<F>) -> Values<F> {
-        let mut topics = request.topics.clone();
-        topics.retain(|(_, end)| end.sequence > 0 && locate(&request.catalog, end.base).is_some());
-        topics.sort_unstable_by_key(|(_, end)| (end.base, end.offset));
-        Values { catalog: request.catalog.clone(), tail: request.tail, topics, at: 0 }
+        let topics = Arc::clone(&request.topics);
+        let is_left = |(_, end): &(String, TopicEnd)| end.sequence > 0 && locate(&request.catalog, end.base).is_some();
+        let left = topics.iter().enumerate().filter(|(_, topic)| is_left(topic));
+        let mut order: Vec<u32> = left.map(|(index, _)| index as u32).collect();
+        order.sort_unstable_by_key(|index| (topics[*index as usize].1.base, topics[*index as usize].1.offset));
+        Values { catalog: request.catalog.clone(), tail: request.tail, topics, order, at: 0 }
     }
 
     /// Reads some of them; whether these were all.
     fn advance<D: Disk<File = F>>(&mut self, views: &mut Views<D>, filling: &mut Filling<'_>) -> Result<bool, Failure> {
-        while let Some((name, end)) = self.topics.get(self.at) {
+        while let Some(index) = self.order.get(self.at) {
+            let (name, end) = &self.topics[*index as usize];
             if filling.is_over() {
                 return Ok(false);
             }

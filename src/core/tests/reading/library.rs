@@ -248,7 +248,7 @@ impl Library {
             filter: filter.to_owned(),
             start,
             topic: self.ends.get(filter).copied(),
-            topics: topics.map(|(name, end)| (name.clone(), *end)).collect(),
+            topics: Arc::new(topics.map(|(name, end)| (name.clone(), *end)).collect()),
         }
     }
 
