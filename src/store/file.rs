@@ -28,7 +28,6 @@
 //! | | call | map |
 //! |---|---|---|
 //! | somebody truncates the file | goes on; the next sync tells | the broker is killed (SIGBUS) |
-//! | a sparse file on a full disk | an error: full | the broker is killed (SIGBUS) |
 //! | a reserved file on a full disk | goes on | goes on |
 //! | the file system turns read-only, or dies | an error at once | goes on as if nothing were; the next sync tells |
 //!

@@ -5,7 +5,7 @@
 //!  full ------> seal_task ----> note_sealed --> retire, replace          end --> close
 //! ```
 
-use super::catalog::{Catalog, Segment, TopicEnd};
+use super::catalog::{Catalog, Segment};
 use super::disk::{Disk, DiskError};
 use super::log::Log;
 use super::publication::CommitError;
@@ -137,17 +137,6 @@ impl<D: Disk> Log<D> {
         assert!(segments[index].is_sealed, "segment {} is replaced before it is sealed", segment.base);
         segments[index] = segment;
         self.catalog = Arc::new(Catalog { segments });
-    }
-
-    /// A topic's last record stands elsewhere now, because its segment was compacted. Nothing happens if the topic has
-    /// a newer record by now.
-    pub fn note_moved(&mut self, name: &str, moved: TopicEnd) {
-        let Some(key) = self.find(name) else { return };
-        let topic = self.standing.topics.get_mut(key);
-        if topic.sequence == moved.sequence {
-            topic.base = moved.base;
-            topic.offset = moved.offset;
-        }
     }
 
     /// Syncs what is not synced, and writes down that nothing is missing.
