@@ -12,6 +12,7 @@
 use super::opening::{Journals, Opened, now_us, sync_mode};
 use super::reading::Requests;
 use super::upkeep;
+use super::vigil::Vigil;
 use crate::config::Journal;
 use crate::reactor::{Desk, Sleeper};
 use crate::store::{self, Medium, Progress, Steward, Syncer};
@@ -26,6 +27,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Letters of one reactor that are read in one turn.
@@ -40,7 +42,7 @@ const UPKEEP_PERIOD: Duration = Duration::from_secs(1);
 
 /// What other threads tell the clerk.
 enum Event {
-    Synced(JournalId, SyncTask<Medium>, Result<(), DiskError>),
+    Synced(JournalId, SyncTask<Medium>, Result<(), DiskError>, Duration),
     Prepared(JournalId, Result<Prepared<store::File>, DiskError>),
     Sealed(JournalId, SealTask<Medium>, Result<(), SealError>),
     Removed(JournalId, Vec<u64>, Result<(), DiskError>),
@@ -59,6 +61,7 @@ pub struct Clerk {
     events: Receiver<Event>,
     sender: EventSender,
     requests: Requests,
+    vigil: Vigil,
     is_ending: Arc<AtomicBool>,
     /// When it is time to look for what is too old.
     upkeep: Instant,
@@ -139,7 +142,9 @@ impl Clerk {
         let (mut logs, mut shelves) = (Vec::new(), Vec::new());
         for Opened { journal, medium, log } in journals.opened {
             let events = sender.clone();
-            let report = move |Sync { journal, task }, outcome| events.send(Event::Synced(journal, task, outcome));
+            let report = move |Sync { journal, task }, outcome, took| {
+                events.send(Event::Synced(journal, task, outcome, took));
+            };
             let syncer = Syncer::start(&format!("sync-{}", journal.name), report)?;
             logs.push((log, sync_mode(&journal)));
             let retention = upkeep::retention(&journal);
@@ -162,6 +167,7 @@ impl Clerk {
             events,
             sender,
             requests,
+            vigil: Vigil::default(),
             is_ending: Arc::new(AtomicBool::new(false)),
             upkeep: Instant::now(),
             reads: Vec::new(),
@@ -216,7 +222,7 @@ impl Clerk {
     /// Sleeps if there is nothing to do.
     fn rest(&mut self) {
         let timeout = self.time_to_next();
-        if timeout == Some(Duration::ZERO) {
+        if timeout == Some(Duration::ZERO) || self.watch() {
             return;
         }
         let mut event = None;
@@ -229,6 +235,23 @@ impl Clerk {
         if let Some(event) = event {
             self.take_event(event);
         }
+    }
+
+    /// Looks for the end of a sync that somebody waits for, and is about to end. Returns whether there is something to
+    /// do.
+    fn watch(&mut self) -> bool {
+        let (begin, length) = (Instant::now(), self.vigil.length());
+        while self.keeper.is_sync_awaited() && begin.elapsed() < length {
+            if let Ok(event) = self.events.try_recv() {
+                self.take_event(event);
+                return true;
+            }
+            if self.desk.has_mail() {
+                return true;
+            }
+            thread::yield_now();
+        }
+        false
     }
 
     /// How long it may sleep though nobody rings.
@@ -255,7 +278,10 @@ impl Clerk {
 
     fn take_event(&mut self, event: Event) {
         match event {
-            Event::Synced(journal, task, outcome) => self.keeper.note_synced(journal, &task, &outcome),
+            Event::Synced(journal, task, outcome, took) => {
+                self.vigil.note(took);
+                self.keeper.note_synced(journal, &task, &outcome);
+            }
             Event::Prepared(journal, outcome) => {
                 if let Err(error) = &outcome {
                     let shelf = &mut self.journals[usize::from(journal.0)];

@@ -14,6 +14,7 @@
 //! | `clerk` | the journal thread |
 //! | `reading` | the reader thread |
 //! | `upkeep` | retention and compaction |
+//! | `vigil` | whether the journal thread stays awake for a sync |
 //!
 //! No reactor waits for any of these, and none of these for a reactor: whoever is full is rung for later.
 
@@ -21,6 +22,7 @@ mod clerk;
 mod opening;
 mod reading;
 mod upkeep;
+mod vigil;
 
 pub use clerk::{Clerk, Handle};
 pub use opening::{Journals, OpenFailure};

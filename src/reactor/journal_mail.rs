@@ -143,6 +143,12 @@ struct Inlet {
     mark: u8,
 }
 
+impl Inlet {
+    fn has_mail(&mut self) -> bool {
+        self.reading.is_none() && !self.receiver.is_empty()
+    }
+}
+
 struct Lane {
     sender: Sender<Released>,
     is_refused: bool,
@@ -253,12 +259,17 @@ impl Desk {
         Ok(self.lanes[to].sender.bytes_in_transit())
     }
 
+    /// Whether there is mail that can be read now.
+    pub fn has_mail(&mut self) -> bool {
+        self.inlets.iter_mut().any(Inlet::has_mail)
+    }
+
     /// Sleeps until somebody rings, unless there is mail, or room for mail that was refused; `is_idle` is the caller's
     /// own last look.
     pub fn sleep(&mut self, is_idle: impl FnOnce() -> bool, timeout: Option<Duration>) {
         let Desk { sleeper, inlets, lanes, .. } = self;
         let look = || {
-            let is_quiet = inlets.iter_mut().all(|inlet| inlet.reading.is_some() || inlet.receiver.is_empty());
+            let is_quiet = !inlets.iter_mut().any(Inlet::has_mail);
             let is_stuck = |lane: &mut Lane| !lane.is_refused || lane.sender.want_room();
             // Every lane is asked: each has to know that it is waited for.
             let are_stuck = lanes.iter_mut().fold(true, |all, lane| is_stuck(lane) & all);

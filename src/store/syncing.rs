@@ -18,6 +18,7 @@ use std::io;
 use std::panic;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 /// Something to sync.
 pub trait SyncTask: Send + 'static {
@@ -44,8 +45,11 @@ struct Next<T> {
 }
 
 impl<T: SyncTask> Syncer<T> {
-    /// Starts the thread. `report` is called in it, with every task and how it went.
-    pub fn start(name: &str, report: impl FnMut(T, Result<(), DiskError>) + Send + 'static) -> io::Result<Syncer<T>> {
+    /// Starts the thread. `report` is called in it, with every task, how it went, and how long it took.
+    pub fn start(
+        name: &str,
+        report: impl FnMut(T, Result<(), DiskError>, Duration) + Send + 'static,
+    ) -> io::Result<Syncer<T>> {
         let slot = Arc::new(Slot { next: Mutex::new(Next { task: None, is_last: false }) });
         let own = Arc::clone(&slot);
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || sync_all(&own, report))?;
@@ -87,7 +91,7 @@ impl<T> Slot<T> {
     }
 }
 
-fn sync_all<T: SyncTask>(slot: &Slot<T>, mut report: impl FnMut(T, Result<(), DiskError>)) {
+fn sync_all<T: SyncTask>(slot: &Slot<T>, mut report: impl FnMut(T, Result<(), DiskError>, Duration)) {
     let mut failure = None;
     loop {
         let mut next = slot.next();
@@ -101,11 +105,12 @@ fn sync_all<T: SyncTask>(slot: &Slot<T>, mut report: impl FnMut(T, Result<(), Di
             thread::park();
             continue;
         };
+        let begin = Instant::now();
         let outcome = match &failure {
             None => task.run(),
             Some(error) => Err(DiskError::clone(error)),
         };
         failure = outcome.as_ref().err().cloned();
-        report(task, outcome);
+        report(task, outcome, begin.elapsed());
     }
 }

@@ -49,7 +49,7 @@ impl SyncTask for UpTo {
 /// Writes a stream over one segment after the other, as a journal does, until the disk fails.
 fn write_until_it_fails(directory: &mut Directory, cycle: u64, promise: &Arc<Promise>) -> Result<(), DiskError> {
     let told = Arc::clone(promise);
-    let syncer = Syncer::start("sync", move |task: UpTo, outcome| {
+    let syncer = Syncer::start("sync", move |task: UpTo, outcome, _| {
         if outcome.is_ok() {
             told.bytes.store(task.place, Ordering::Relaxed);
         }

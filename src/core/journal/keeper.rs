@@ -453,6 +453,11 @@ impl<D: Disk> Keeper<D> {
         Some(task)
     }
 
+    /// Whether somebody waits until something is durable.
+    pub fn is_sync_awaited(&self) -> bool {
+        self.logs.iter().any(|kept| !kept.waiting.is_empty() || !kept.held.is_empty())
+    }
+
     /// When [`Keeper::take_sync`] has something next for some journal, by the wall clock.
     pub fn next_sync_us(&self) -> Option<u64> {
         let due = |kept: &Kept<D>| match kept.sync {

@@ -178,7 +178,7 @@ fn syncing_fails_once() {
     let Some((_, mut directory)) = directory() else { return };
     let file = directory.create("a", 100).expect("is made");
     let (report, reports) = channel();
-    let syncer = Syncer::start("sync", move |_: Whole, outcome| report.send(outcome).expect("listens"));
+    let syncer = Syncer::start("sync", move |_: Whole, outcome, _| report.send(outcome).expect("listens"));
     let syncer = syncer.expect("starts");
     let sync = || {
         syncer.request(Whole(file.clone()));

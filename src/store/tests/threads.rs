@@ -43,7 +43,7 @@ fn stage() -> Stage {
     let (ends, ends_receiver) = channel();
     let (report, reports) = channel();
     let ends_receiver = Arc::new(Mutex::new(ends_receiver));
-    let syncer = Syncer::start("sync", move |task: Numbered, outcome| {
+    let syncer = Syncer::start("sync", move |task: Numbered, outcome, _| {
         let _ = report.send((task.numbers, outcome));
     });
     let task =
@@ -107,7 +107,7 @@ fn many_requests_from_a_real_thread_are_all_reported_in_order() {
         }
     }
     let (report, reports) = channel();
-    let syncer = Syncer::start("sync", move |task: UpTo, _| report.send(task.0).expect("listens")).expect("starts");
+    let syncer = Syncer::start("sync", move |task: UpTo, _, _| report.send(task.0).expect("listens")).expect("starts");
     for number in 1..=20_000 {
         syncer.request(UpTo(number));
     }
@@ -203,7 +203,7 @@ fn a_real_file_is_synced_by_its_thread() {
     let scratch = Scratch::new();
     let file = Directory::open(scratch.path(), Append::Write).expect("opens").create("a", 4_096).expect("is made");
     let (report, reports) = channel();
-    let syncer = Syncer::start("sync", move |_: Whole, outcome| report.send(outcome).expect("listens"));
+    let syncer = Syncer::start("sync", move |_: Whole, outcome, _| report.send(outcome).expect("listens"));
     let syncer = syncer.expect("starts");
     file.write(0, b"data").expect("writes");
     syncer.request(Whole(file.clone()));
