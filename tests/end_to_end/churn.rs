@@ -2,10 +2,11 @@
 //! exactly: who leaves in an orderly way loses nothing, and who dies takes along its own share and no more.
 
 use super::broker::Broker;
-use super::peer::{Peer, publish, subscribe};
+use super::peer::{Peer, bytes_of, publish, subscribe};
 use super::process::eventually;
 use super::reactors::{Ear, Outgoing, REACTORS, amount, broker_of_several, peers, writer_of};
-use fanwire_wire::frame::{AckLevel, Frame, Ping, Subscribe, Unsubscribe};
+use fanwire_wire::frame::{AckLevel, Frame, MessageGroup, Ping, Subscribe, Unsubscribe};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 /// Queues that hold a share of everything: acks do not wait for readers.
@@ -38,6 +39,25 @@ impl Shares {
 
     fn wanted(&self) -> u64 {
         self.messages * (FILTERS.len() * REACTORS) as u64
+    }
+
+    /// How many of these messages came to a group.
+    fn count(&self, group: usize, numbers: Range<u64>) -> u64 {
+        let counts = &self.counts[group][numbers.start as usize..numbers.end as usize];
+        counts.iter().map(|count| u64::from(count.load(Ordering::Acquire))).sum()
+    }
+
+    /// Waits until this many of them, or more, have come to a group.
+    #[track_caller]
+    fn wait_for(&self, what: &str, group: usize, numbers: Range<u64>, least: u64) {
+        eventually(what, || (self.count(group, numbers.clone()) >= least).then_some(()));
+    }
+
+    /// Waits until this many have come to all groups together, and finds no more than that.
+    #[track_caller]
+    fn wait_for_total(&self, what: &str, expected: u64) {
+        let total = eventually(what, || Some(self.total.load(Ordering::Acquire)).filter(|total| *total >= expected));
+        assert_eq!(total, expected, "more came than {what}");
     }
 }
 
@@ -224,6 +244,43 @@ impl Office {
     }
 }
 
+/// Deaths of a test, one after the other.
+const DEATHS: u64 = 40;
+/// Messages that are published before each death, and again after it.
+const BATCH: u64 = 40;
+/// What of a batch goes to each member of the group that the dying one has joined: as many as reactors take turns.
+const SHARE: u64 = BATCH / REACTORS as u64;
+
+/// A member that will not read, and dies without a word.
+struct Dying {
+    peer: Peer,
+    group: usize,
+    /// It dies with a reset, or as if its process had ended.
+    is_reset: bool,
+}
+
+impl Dying {
+    /// Of another group and on another reactor each time.
+    fn join(office: &Office, number: u64) -> Dying {
+        let group = number as usize % FILTERS.len();
+        let mut peer = Peer::welcomed(office.broker.address());
+        peer.subscribe(join(group));
+        Dying { peer, group, is_reset: number.is_multiple_of(2) }
+    }
+
+    /// Waits until it has been handed its share of a batch. An acknowledgement does not say so: the share may still be
+    /// under way between two reactors, and if its member is gone when it comes, it goes to the others.
+    fn wait_for_share(&self) {
+        let payload = &0_u64.to_le_bytes();
+        let message = MessageGroup { subscription: self.group as u32, topic: b"jobs/run", headers: b"", payload };
+        self.peer.wait_for_unread(SHARE as usize * bytes_of(message).len());
+    }
+
+    fn die(self) {
+        die(self.peer, self.is_reset);
+    }
+}
+
 /// Dies without a word: with a reset, or as if its process had ended.
 fn die(peer: Peer, is_reset: bool) {
     if is_reset {
@@ -233,29 +290,52 @@ fn die(peer: Peer, is_reset: bool) {
 
 #[test]
 fn who_dies_takes_its_own_share_along_and_nothing_else() {
-    const ROUNDS: u64 = 40;
-    const BATCH: u64 = 40;
+    const OWED_BEFORE: u64 = BATCH * FILTERS.len() as u64 - SHARE;
+    const OWED_AFTER: u64 = BATCH * FILTERS.len() as u64;
     let office = Office::open();
-    let shares = Shares::new(2 * ROUNDS * BATCH);
+    let shares = Shares::new(2 * DEATHS * BATCH);
     office.at_work(&shares, |office| {
         let descriptors = office.broker.descriptor_count();
         let mut expected = 0;
-        for round in 0..ROUNDS {
-            // On another reactor each time.
-            let mut dying = Peer::welcomed(office.broker.address());
-            dying.subscribe(join(round as usize % FILTERS.len()));
+        for number in 0..DEATHS {
+            let dying = Dying::join(office, number);
             office.publish(BATCH);
-            // As many members as reactors take turns, and one of them does not read.
-            expected += BATCH * FILTERS.len() as u64 - BATCH / REACTORS as u64;
-            let is_settled = || (shares.total.load(Ordering::Acquire) == expected).then_some(());
-            eventually("the others' shares", is_settled);
-            die(dying, round.is_multiple_of(2));
+            dying.wait_for_share();
+            expected += OWED_BEFORE;
+            shares.wait_for_total("the others' shares", expected);
+            dying.die();
             office.wait_until_gone(descriptors);
             // Even if the group does not know yet.
             office.publish(BATCH);
-            expected += BATCH * FILTERS.len() as u64;
-            let is_settled = || (shares.total.load(Ordering::Acquire) == expected).then_some(());
-            eventually("every message after the death", is_settled);
+            expected += OWED_AFTER;
+            shares.wait_for_total("every message after the death", expected);
+        }
+    });
+    let total = shares.total.load(Ordering::Acquire);
+    assert_eq!(total, DEATHS * (OWED_BEFORE + OWED_AFTER), "nothing came late");
+}
+
+#[test]
+fn who_dies_while_its_share_is_under_way_takes_no_more_than_that_along() {
+    let office = Office::open();
+    let shares = Shares::new(2 * DEATHS * BATCH);
+    office.at_work(&shares, |office| {
+        let descriptors = office.broker.descriptor_count();
+        for number in 0..DEATHS {
+            let dying = Dying::join(office, number);
+            let group_of_death = dying.group;
+            let before = office.published..office.published + BATCH;
+            office.publish(BATCH);
+            dying.die();
+            office.wait_until_gone(descriptors);
+            let after = office.published..office.published + BATCH;
+            office.publish(BATCH);
+            for group in 0..FILTERS.len() {
+                // What it had been handed by then went with it, and that may be nothing.
+                let lost_max = if group == group_of_death { SHARE } else { 0 };
+                shares.wait_for("the others' shares", group, before.clone(), BATCH - lost_max);
+                shares.wait_for("every message after the death", group, after.clone(), BATCH);
+            }
         }
     });
 }
@@ -291,18 +371,12 @@ fn a_storm_of_deaths_doubles_nothing_and_leaves_other_groups_alone() {
         office.wait_until_gone(descriptors);
         let during = office.published;
         office.publish(AFTER);
-        let count = |group: usize, numbers: std::ops::Range<u64>| {
-            let counts = &shares.counts[group][numbers.start as usize..numbers.end as usize];
-            counts.iter().map(|count| u64::from(count.load(Ordering::Acquire))).sum::<u64>()
-        };
         for group in 0..FILTERS.len() {
-            let all_after = || (count(group, during..during + AFTER) == AFTER).then_some(());
-            eventually("every message after the storm", all_after);
+            shares.wait_for("every message after the storm", group, during..during + AFTER, AFTER);
         }
         let last = FILTERS.len() - 1;
-        let all = || (count(last, 0..during) == during).then_some(());
-        eventually("every message where nobody has died", all);
-        let lost: u64 = (0..last).map(|group| during - count(group, 0..during)).sum();
+        shares.wait_for("every message where nobody has died", last, 0..during, during);
+        let lost: u64 = (0..last).map(|group| during - shares.count(group, 0..during)).sum();
         println!("{lost} of {} went with {} dead", during * last as u64, DEATHS_OF_EACH * REACTORS as u32);
     });
 }

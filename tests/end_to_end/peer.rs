@@ -2,7 +2,7 @@
 //! connection that has to be served whatever the first one does.
 
 use super::broker::Broker;
-use super::process::PATIENCE;
+use super::process::{PATIENCE, eventually};
 use fanwire_wire::frame::{
     Ack, AckLevel, Direction, Frame, Hello, Message, Ping, Policy, Publish, Scope, Start, Subscribe, decode,
     split_frame,
@@ -266,6 +266,17 @@ impl Peer {
             Frame::Pong(pong) => assert_eq!(pong.time, 4_711),
             other => panic!("something was said: {other:?}"),
         }
+    }
+
+    /// Waits until exactly so many bytes have come, and leaves them unread.
+    #[track_caller]
+    pub(crate) fn wait_for_unread(&self, bytes: usize) {
+        // With room for one too many.
+        let mut unread = vec![0; bytes + 1];
+        eventually("what is left unread", || {
+            let count = self.stream.peek(&mut unread).expect("the broker speaks");
+            (count == bytes).then_some(())
+        });
     }
 
     /// Whether the broker has said something or ended, without waiting for it.
