@@ -9,6 +9,8 @@
 //! A thread that ends before it was asked to, or with an error, ends the process: it would be a broker that serves
 //! some and not others.
 
+mod descriptors;
+
 use crate::config::Config;
 use crate::journal::{Clerk, Journals, OpenFailure, Reading};
 use crate::reactor::{Handle, JournalSeat, Listener, Reactor, Team};
@@ -20,12 +22,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
-
-/// Descriptors that are not connections: standard streams, signals, listener, spare, the acceptor's poll and waker,
-/// connections that are being turned away, and some to spare.
-const RESERVED_DESCRIPTORS: u64 = 60;
-/// A reactor's own: poll, waker, the end by which its thread tells that it is over, and one to spare.
-const DESCRIPTORS_PER_REACTOR: u64 = 4;
 
 /// Why the broker could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -39,10 +35,16 @@ pub enum ServeError {
         error: io::Error,
     },
     /// The open-file limit leaves no room for a single connection.
-    #[error("the open-file limit of {limit} leaves no room for connections; raise it (ulimit -n)")]
+    #[error(
+        "the open-file limit of {limit} leaves no room for connections, with {for_journals} set aside for journals; \
+         raise it (ulimit -n){}",
+        if *.for_journals == 0 { "" } else { ", or give the journals larger segments or a smaller max_bytes" }
+    )]
     NoDescriptors {
         /// The limit.
         limit: u64,
+        /// What the journals may need of it.
+        for_journals: u64,
     },
     /// A thread of the broker could not go on.
     #[error("{name} can't go on: {error}")]
@@ -82,8 +84,9 @@ pub struct Bound {
 
 /// Runs a broker until it is told to end; `announce` is called once it accepts connections.
 pub fn run(config: &Config, announce: impl FnOnce(&Bound)) -> Result<(), ServeError> {
-    let (connections_max, open_files_max) = connection_bound(config)?;
+    descriptors::raise_limit();
     let journals = Journals::open(config)?;
+    let (connections_max, open_files_max) = descriptors::connection_bound(config, &journals)?;
     let bound = Listener::bind(config.listen, &config.socket);
     let listener = bound.map_err(|error| ServeError::Bind { address: config.listen, error })?;
     let address = listener.local_address().map_err(machine("the listening address"))?;
@@ -209,21 +212,6 @@ impl Threads {
         self.running.into_iter().for_each(|thread| thread.join().expect("a panic takes the process with it"));
         Ok(())
     }
-}
-
-/// How many connections there may be, and the process' open-file limit.
-fn connection_bound(config: &Config) -> Result<(u64, u64), ServeError> {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    let reserved = RESERVED_DESCRIPTORS + DESCRIPTORS_PER_REACTOR * u64::from(config.reactor_count());
-    let possible = limit.saturating_sub(reserved);
-    if possible == 0 {
-        return Err(ServeError::NoDescriptors { limit });
-    }
-    let wanted = u64::from(config.limits.connections_max);
-    if wanted > possible {
-        tracing::warn!(wanted, possible, "the open-file limit allows fewer connections than configured");
-    }
-    Ok((if wanted == 0 { possible } else { wanted.min(possible) }, limit))
 }
 
 /// SIGTERM and SIGINT as a stream: the first is a byte to read, the second ends the process.

@@ -11,6 +11,7 @@
 //! | `journal_history`, `journal_catch_up`, `journal_memory` | history then live; falling back and catching up; a ring in memory |
 //! | `journal_full`, `journal_faults` | a full disk; failing calls, foreign and damaged files, two brokers on one directory |
 //! | `journal_drain`, `journal_topics` | ending under load; one small topic among thousands |
+//! | `journal_upkeep` | segments are made, sealed, compacted and removed beside the work |
 //! | `journal_kills` | kill after kill under load: what was acknowledged is there, once, in order |
 //! | `readme`, `examples` | what newcomers are shown and copy |
 //! | `client` | the client crate, its broker killed and restarted |
@@ -48,6 +49,7 @@ mod end_to_end {
     mod journal_power;
     mod journal_scene;
     mod journal_topics;
+    mod journal_upkeep;
     mod journal_words;
     mod logs;
     mod memory;

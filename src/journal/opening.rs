@@ -1,5 +1,6 @@
 //! The journals of a configuration, opened and ready to be kept.
 
+use super::upkeep;
 use crate::config::{Config, Journal, Store, Sync};
 use crate::store::{Append, Directory, Medium, Memory, boot_id, random_id};
 use fanwire_core::journal::keeper::SyncMode;
@@ -38,6 +39,12 @@ impl Journals {
     /// Where each keeps its files.
     pub fn media(&self) -> Vec<Medium> {
         self.opened.iter().map(|opened| opened.medium.clone()).collect()
+    }
+
+    /// Descriptors that they may need at one time.
+    pub fn descriptors_max(&self) -> u64 {
+        let each = |opened: &Opened| upkeep::descriptors_max(&opened.journal, &opened.log.shared_catalog());
+        self.opened.iter().map(each).fold(0, u64::saturating_add)
     }
 
     /// What the shards have to know.

@@ -7,18 +7,40 @@
 
 use crate::config::Journal;
 use crate::store::{File, Medium};
-use fanwire_core::journal::catalog::SharedCatalog;
+use fanwire_core::journal::catalog::{Catalog, SharedCatalog};
 use fanwire_core::journal::compaction::{
     self, Compacted, CompactionError, SealedEnds, TOMBSTONE_AGE_US_MIN, Tombstones,
 };
 use fanwire_core::journal::disk::{Disk, DiskError};
 use fanwire_core::journal::names;
+use fanwire_core::journal::reader::VIEWS_MAX;
 use fanwire_core::journal::retention::Retention;
+
+/// Segments past `max_bytes`: the prepared one, those that are being sealed, and those that are retired and still read.
+const SEGMENTS_BEYOND_BOUND: u64 = 8;
+/// Segments that a journal without a bound may grow by.
+const SEGMENTS_TO_GROW: u64 = 64;
+/// The directory, its lock, files in the making, and the indexes and segments that the reader holds.
+const DESCRIPTORS_BESIDE: u64 = 2 + 6 + 2 * VIEWS_MAX as u64;
 
 /// How much a journal keeps.
 pub(super) fn retention(journal: &Journal) -> Retention {
     let age_us = journal.max_age.map_or(0, |age| u64::try_from(age.as_micros()).unwrap_or(u64::MAX));
     Retention { bytes_max: journal.max_bytes.unwrap_or(0), age_us_max: age_us }
+}
+
+/// Descriptors that a journal may need at one time: one for each segment that it keeps, or has now, and what is open
+/// beside them for a while. One that has no bound, and grows by more than this while the broker runs, shares what is
+/// left with the connections, until the next start counts anew.
+pub(super) fn descriptors_max(journal: &Journal, catalog: &Catalog<File>) -> u64 {
+    let present = catalog.segments.len() as u64;
+    let segments = match journal.max_bytes {
+        Some(bytes) => present.max(bytes.div_ceil(journal.segment_bytes.into())) + SEGMENTS_BEYOND_BOUND,
+        None => present + SEGMENTS_TO_GROW,
+    };
+    // Compaction asks the indexes of all segments, and for tombstones those before it once more.
+    let files_per_segment = if journal.compact { 3 } else { 1 };
+    segments.saturating_mul(files_per_segment).saturating_add(DESCRIPTORS_BESIDE)
 }
 
 /// Removes the files of segments that are not in the catalog any more, the oldest first. Each is gone for good before

@@ -3,6 +3,7 @@
 //! one reactor as on several, which have their bounds together.
 
 use super::broker::Broker;
+use super::journal_scene::{DataDirectory, SMALL_SEGMENTS, configuration};
 use super::peer::{HELLO, Peer, Witness, bytes_of};
 use super::process::{Process, eventually};
 use fanwire_wire::frame::Hello;
@@ -158,6 +159,34 @@ fn a_limit_that_leaves_no_room_for_a_single_connection_is_told() {
     let ended = Process::start(command).end();
     assert_eq!(ended.status.code(), Some(1), "{}", ended.err);
     assert!(ended.err.contains("open-file limit of 64") && ended.err.contains("ulimit -n"), "{}", ended.err);
+}
+
+#[test]
+fn the_soft_limit_is_raised_to_the_hard_one() {
+    let broker = Broker::start_by("reactors = 1\n", |command| {
+        let mut limited = Command::new("sh");
+        limited.args(["-c", "ulimit -Sn 100 && ulimit -Hn 300 && exec \"$@\"", "sh"]);
+        limited.arg(command.get_program()).args(command.get_args());
+        limited
+    });
+    assert!(broker.banner().contains("up to 236; open-file limit 300"), "{}", broker.banner());
+}
+
+#[test]
+fn a_limit_that_the_journals_need_for_themselves_is_told_with_what_they_need() {
+    let data = DataDirectory::new();
+    let config = configuration(data.path(), &format!("{SMALL_SEGMENTS}\nmax_bytes = \"80MiB\""));
+    let file = data.path().with_extension("toml");
+    std::fs::write(&file, config).expect("writes");
+    let mut command = Command::new("sh");
+    let script = "ulimit -n 1024 && exec \"$0\" serve --listen 127.0.0.1:0 --config \"$1\"";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_fanwire")]).arg(&file);
+    let ended = Process::start(command).end();
+    std::fs::remove_file(&file).expect("removes");
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.err);
+    for said in ["open-file limit of 1024", "set aside for journals", "larger segments"] {
+        assert!(ended.err.contains(said), "{said}: {}", ended.err);
+    }
 }
 
 /// Hundredths of a second that the broker has worked.

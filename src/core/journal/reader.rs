@@ -32,6 +32,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use sweep::Filling;
 use topic::TopicCursor;
+pub use view::VIEWS_MAX;
 use view::Views;
 use wild::WildCursor;
 

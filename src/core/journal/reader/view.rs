@@ -17,8 +17,8 @@ use crate::journal::scan::{Fault, Scan, read_header};
 use fanwire_wire::limits::{FILTER_PLUS_CEILING, TOPIC_BYTES_CEILING, TOPIC_LEVELS_CEILING};
 use fanwire_wire::{Limits, TopicName};
 
-/// Segments that something is remembered of.
-const VIEWS_MAX: usize = 8;
+/// Segments that something is remembered of; of each, its file is held open, and its index.
+pub const VIEWS_MAX: usize = 8;
 
 /// What a name or a filter in a journal may have at the most, whatever the broker's limits are by now.
 pub(super) fn widest() -> Limits {
