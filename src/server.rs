@@ -14,7 +14,7 @@ mod descriptors;
 use crate::config::Config;
 use crate::journal::{Clerk, Journals, OpenFailure, Reading};
 use crate::reactor::{Handle, JournalSeat, Listener, Reactor, Team};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
@@ -84,6 +84,7 @@ pub struct Bound {
 
 /// Runs a broker until it is told to end; `announce` is called once it accepts connections.
 pub fn run(config: &Config, announce: impl FnOnce(&Bound)) -> Result<(), ServeError> {
+    outlive_file_size_limit().map_err(machine("signal handlers"))?;
     descriptors::raise_limit();
     let journals = Journals::open(config)?;
     let (connections_max, open_files_max) = descriptors::connection_bound(config, &journals)?;
@@ -212,6 +213,12 @@ impl Threads {
         self.running.into_iter().for_each(|thread| thread.join().expect("a panic takes the process with it"));
         Ok(())
     }
+}
+
+/// A file that would pass the limit of a file's size is an error of the call, which the journal can tell, and no longer
+/// the end of the process: a signal that somebody handles does not end it.
+fn outlive_file_size_limit() -> io::Result<()> {
+    signal_hook::flag::register(SIGXFSZ, Arc::default()).map(drop)
 }
 
 /// SIGTERM and SIGINT as a stream: the first is a byte to read, the second ends the process.

@@ -22,6 +22,9 @@ const fn advice(code: Code) -> Option<&'static str> {
             "only a journal on a disk gives it: start the broker with --journal 'name=filter', or ask for --ack routed"
         }
         Code::JournalFull => "make room on the broker's disk: it then goes on by itself",
+        Code::JournalUnavailable => {
+            "the broker's log says what stands in its way: it goes on by itself once that is gone"
+        }
         Code::JournalFailed => "the broker's log says what failed; mend the disk, then start the broker anew",
         Code::Conflict => "read on with fanwire sub TOPIC --from seq:N, then publish with --expect and the actual one",
         Code::ProducerTooOld => "whether it is there shows fanwire sub TOPIC --from last:N",

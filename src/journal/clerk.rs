@@ -15,7 +15,7 @@ use super::upkeep;
 use super::vigil::Vigil;
 use crate::config::Journal;
 use crate::reactor::{Desk, Sleeper};
-use crate::store::{self, Medium, Progress, Steward, Syncer};
+use crate::store::{self, Maker, Medium, Steward, Syncer};
 use fanwire_core::journal::compaction::{Compacted, CompactionError};
 use fanwire_core::journal::disk::DiskError;
 use fanwire_core::journal::keeper::{Keeper, Notice, ReadRequest};
@@ -54,10 +54,6 @@ pub struct Clerk {
     keeper: Keeper<Medium>,
     desk: Desk,
     journals: Vec<Shelf>,
-    /// Makes the next segments, and does nothing else: whoever publishes may wait for them.
-    maker: Steward,
-    /// Seals, removes, compacts.
-    steward: Steward,
     events: Receiver<Event>,
     sender: EventSender,
     requests: Requests,
@@ -74,6 +70,10 @@ struct Shelf {
     journal: Journal,
     medium: Medium,
     syncer: Syncer<Sync>,
+    /// Makes the next segments.
+    maker: Maker,
+    /// Seals, removes, compacts.
+    steward: Steward,
     retention: Retention,
     is_compacting: bool,
     /// When something may be tried again that the disk did not do.
@@ -148,10 +148,14 @@ impl Clerk {
             let syncer = Syncer::start(&format!("sync-{}", journal.name), report)?;
             logs.push((log, sync_mode(&journal)));
             let retention = upkeep::retention(&journal);
+            let maker = Maker::start(&format!("make-{}", journal.name))?;
+            let steward = Steward::start(&format!("keep-{}", journal.name))?;
             shelves.push(Shelf {
                 journal,
                 medium,
                 syncer,
+                maker,
+                steward,
                 retention,
                 is_compacting: false,
                 retry: None,
@@ -162,8 +166,6 @@ impl Clerk {
             keeper: Keeper::new(logs, shard, settings),
             desk,
             journals: shelves,
-            maker: Steward::start("maker")?,
-            steward: Steward::start("steward")?,
             events,
             sender,
             requests,
@@ -322,7 +324,7 @@ impl Clerk {
                 self.journals[index].syncer.request(Sync { journal, task });
             }
             if self.keeper.is_waiting(journal) {
-                self.maker.hasten();
+                self.journals[index].maker.hasten();
             }
             if self.journals[index].retry.is_none() {
                 self.order_segment(journal);
@@ -353,10 +355,9 @@ impl Clerk {
             }
             tracing::debug!(journal = shelf.journal.name, segments = bases.len(), "segments are retired");
             let (mut medium, events) = (shelf.medium.clone(), self.sender.clone());
-            self.steward.run(Box::new(move || {
+            shelf.steward.run(Box::new(move || {
                 let outcome = upkeep::remove(&mut medium, &bases);
-                events.send(Event::Removed(journal, std::mem::take(&mut bases), outcome));
-                Progress::Done
+                events.send(Event::Removed(journal, bases, outcome));
             }));
         }
     }
@@ -370,10 +371,9 @@ impl Clerk {
         let catalog = self.keeper.log(journal).shared_catalog();
         let (mut medium, events, segment_bytes) =
             (shelf.medium.clone(), self.sender.clone(), shelf.journal.segment_bytes);
-        self.steward.run(Box::new(move || {
+        shelf.steward.run(Box::new(move || {
             let outcome = upkeep::compact(&mut medium, &catalog, segment_bytes, now_us());
             events.send(Event::Compacted(journal, outcome));
-            Progress::Done
         }));
     }
 
@@ -399,34 +399,40 @@ impl Clerk {
 
     fn order_segment(&mut self, journal: JournalId) {
         let Some(task) = self.keeper.take_preparation(journal) else { return };
-        let medium = self.journals[usize::from(journal.0)].medium.clone();
+        let Shelf { medium, maker, .. } = &self.journals[usize::from(journal.0)];
         let (name, bytes, events) = (task.name(), task.bytes(), self.sender.clone());
         let made = move |made: Result<store::File, DiskError>| {
             events.send(Event::Prepared(journal, made.and_then(|file| task.finish(file))));
         };
-        self.maker.make(medium, name, bytes, Box::new(made));
+        maker.make(medium.clone(), name, bytes, Box::new(made));
     }
 
     fn order_sealing(&mut self, journal: JournalId) {
-        let Some(task) = self.keeper.take_sealing(journal) else { return };
-        let (mut task, events) = (Some(task), self.sender.clone());
-        self.steward.run(Box::new(move || {
-            let mut task = task.take().expect("a sealing is one step");
+        let Some(mut task) = self.keeper.take_sealing(journal) else { return };
+        let events = self.sender.clone();
+        self.journals[usize::from(journal.0)].steward.run(Box::new(move || {
             let outcome = task.run();
             events.send(Event::Sealed(journal, task, outcome));
-            Progress::Done
         }));
     }
 
     fn tell_notices(&mut self) {
         self.keeper.take_notices(&mut self.notices);
         for notice in self.notices.drain(..) {
-            let (Notice::Full(journal) | Notice::Resumed(journal) | Notice::Failed(journal, _)) = notice;
+            let (Notice::Full(journal)
+            | Notice::Stuck(journal, _)
+            | Notice::Resumed(journal)
+            | Notice::Failed(journal, _)) = notice;
             let name = &self.journals[usize::from(journal.0)].journal.name;
             match notice {
                 Notice::Full(_) => tracing::error!(
                     journal = name,
                     "no room for the next segment: publishes are refused once this one is full"
+                ),
+                Notice::Stuck(_, why) => tracing::error!(
+                    journal = name,
+                    why,
+                    "the next segment can't be made: publishes are refused once this one is full"
                 ),
                 Notice::Resumed(_) => tracing::info!(journal = name, "the journal has room again"),
                 Notice::Failed(_, what) => {
@@ -440,16 +446,31 @@ impl Clerk {
         }
     }
 
+    /// What failed while its thread ended. Closing syncs once more, and that may succeed: it would hide the failure.
+    fn note_last_failures(&mut self) {
+        for event in self.events.try_iter() {
+            match event {
+                Event::Synced(journal, task, outcome, _) => self.keeper.note_synced(journal, &task, &outcome),
+                Event::Sealed(journal, task, outcome) => self.keeper.note_sealed(journal, &task, &outcome),
+                _ => {}
+            }
+        }
+    }
+
     fn is_over(&self) -> bool {
         self.is_ending.load(Ordering::Acquire)
     }
 
     /// The reactors have ended. Everything is synced, and it is written down that nothing is missing.
-    fn close(self) {
-        let Clerk { keeper, journals, maker, steward, .. } = self;
-        drop((maker, steward));
-        for (log, Shelf { journal, syncer, .. }) in keeper.into_logs().into_iter().zip(journals) {
-            drop(syncer);
+    fn close(mut self) {
+        let end = |shelf: Shelf| {
+            let Shelf { journal, syncer, maker, steward, .. } = shelf;
+            drop((maker, steward, syncer));
+            journal
+        };
+        let journals: Vec<Journal> = std::mem::take(&mut self.journals).into_iter().map(end).collect();
+        self.note_last_failures();
+        for (log, journal) in self.keeper.into_logs().into_iter().zip(journals) {
             match log.close() {
                 Ok(()) => tracing::info!(journal = journal.name, "journal closed"),
                 Err(CommitError::Full) => {

@@ -4,7 +4,7 @@
 //!  reactors --submissions--> clerk: orders, appends, releases ----releases--> reactors
 //!                              |  requests        |  tasks
 //!                              v                  v
-//!                            reader            steward: makes, seals, removes     sync thread, one a journal
+//!                            reader            of each journal: maker, steward, sync thread
 //!                              `--history--> reactors       `----- what has become of them: events -----'--> clerk
 //! ```
 //!

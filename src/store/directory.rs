@@ -17,7 +17,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 const LOCK: &str = "lock";
 /// The data directory, and a journal's own in it.
@@ -36,6 +36,8 @@ struct Shared {
     append: Append,
     /// None if it was opened to be looked at.
     lock: Option<std::fs::File>,
+    /// The first failure to sync the names, which is final.
+    names_failure: OnceLock<DiskError>,
 }
 
 impl Directory {
@@ -56,7 +58,8 @@ impl Directory {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::open(path, flags, Mode::empty())
             .map_err(|error| disk_error("open the directory", &path.display().to_string(), &error.into()))?;
-        let shared = Shared { path: path.to_owned(), directory, append: Append::Write, lock: None };
+        let (append, names_failure) = (Append::Write, OnceLock::new());
+        let shared = Shared { path: path.to_owned(), directory, append, lock: None, names_failure };
         Ok(Directory { shared: Arc::new(shared) })
     }
 
@@ -168,7 +171,14 @@ impl Disk for Directory {
     }
 
     fn sync_names(&mut self) -> Result<(), DiskError> {
-        rustix::fs::fsync(&self.shared.directory).map_err(|error| self.failed("sync the names of", "", error))
+        // The machine tells a failure to one caller only; the next one would believe that the names are durable.
+        if let Some(failure) = self.shared.names_failure.get() {
+            return Err(failure.clone());
+        }
+        rustix::fs::fsync(&self.shared.directory).map_err(|error| {
+            let failure = self.failed("sync the names of", "", error);
+            self.shared.names_failure.get_or_init(|| failure).clone()
+        })
     }
 }
 

@@ -3,7 +3,8 @@
 //! ```text
 //!  journal thread --write, one call a batch--> file <--read-- reader thread
 //!                 --request--> sync thread  --sync-->  |
-//!                 --jobs--> steward thread --make, seal, rename, remove--> directory
+//!                 --orders-> maker thread   --make--> directory
+//!                 --jobs---> steward thread --seal, rename, remove--> directory
 //! ```
 //!
 //! | module | what it is |
@@ -15,7 +16,8 @@
 //! | `file` | a file of either, and how it is appended to |
 //! | `mapped` | a file's bytes as memory: the other way to append |
 //! | `preparing` | a file in the making, step by step |
-//! | `steward` | the thread that makes the next files and does what takes long |
+//! | `maker` | the thread that makes the next files |
+//! | `steward` | the thread that does what takes long |
 //! | `syncing` | the thread that does nothing but sync |
 //! | `identity` | the machine's boot, and random names |
 //!
@@ -26,6 +28,7 @@ mod directory;
 mod file;
 mod holder;
 mod identity;
+mod maker;
 mod mapped;
 mod medium;
 mod memory;
@@ -37,9 +40,10 @@ pub use directory::Directory;
 pub use file::{Append, File};
 pub use holder::Holder;
 pub use identity::{boot_id, random_id};
+pub use maker::{Made, Maker};
 pub use medium::Medium;
 pub use memory::Memory;
-pub use steward::{Job, Made, Progress, Steward};
+pub use steward::{Job, Steward};
 pub use syncing::{SyncTask, Syncer};
 
 #[cfg(test)]

@@ -1,108 +1,62 @@
-//! The thread that keeps house for all journals: makes the next segments, seals the full ones, removes the old.
+//! The thread that does what takes long for one journal: seals its full segments, compacts them, removes the old.
 //!
 //! ```text
-//!  journal thread --make this file--> files to make  --a step at a time, with pauses--> report
-//!                 --do this job-----> jobs           --a step at a time in between----> report
+//!  journal thread --jobs--> queue --one after the other, each to its end--> it reports by itself
 //! ```
 //!
-//! A journal whose next segment is missing can't take another record, so files to make go first; a job that takes long
-//! gives way after each of its steps. Pauses leave the disk to the journals' own syncs: after each step at least as
-//! much time as the step took. Somebody who waits already asks for haste, and gets no pauses. Seen with 64 MiB files
-//! made one after the other beside a journal that syncs all the time, on a busy machine: its syncs' p99 is 10 to 16 ms
-//! (8 to 12 ms without any, 30 to 35 ms with files made in one go), and a file takes half a second (a tenth).
+//! Each journal has its own. A job is one long step: it reads and writes a whole segment, or several. Were the steward
+//! shared, one journal's compaction would delay another's retention, and a disk that hangs would hang them all. Cut
+//! into steps, the jobs would have to keep their place in the middle of a segment, and a disk that hangs would hang
+//! them all the same. A thread that sleeps costs next to nothing.
 //!
-//! Dropping it ends what is being done at its next step; what was not done is dropped, unreported, and a file that was
-//! half made is removed.
+//! Dropping it waits for the end of the job that is being done. What was not begun is dropped, unreported.
 
-use super::file::File;
-use super::medium::Medium;
-use super::preparing::Preparation;
-use fanwire_core::journal::disk::{Disk, DiskError};
-use std::collections::VecDeque;
 use std::io;
 use std::panic;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 
-/// A pause is no longer than this: a disk that took so long for a step is in trouble that waiting does not mend.
-const PAUSE_MAX: Duration = Duration::from_millis(100);
-
-/// Whether a job has more to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// It goes on with another step.
-    More,
-    /// It is done.
-    Done,
-}
-
-/// Told what became of a file that was asked for; called in the steward's thread.
-pub type Made = Box<dyn FnOnce(Result<File, DiskError>) + Send>;
-/// One step of a job; it reports by itself.
-pub type Job = Box<dyn FnMut() -> Progress + Send>;
+/// What is to be done; it reports by itself.
+pub type Job = Box<dyn FnOnce() + Send>;
 
 /// The steward's thread.
 pub struct Steward {
-    desk: Arc<Desk>,
+    /// None once it is dropped.
+    jobs: Option<Sender<Job>>,
+    pub(super) is_over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
-}
-
-struct Desk {
-    orders: Mutex<Orders>,
-    arrived: Condvar,
-}
-
-/// What is to be done. The journals bound it: each has one file and a job or two in it at any time.
-#[derive(Default)]
-struct Orders {
-    files: VecDeque<Order>,
-    jobs: VecDeque<Job>,
-    is_hasty: bool,
-    is_over: bool,
-}
-
-struct Order {
-    medium: Medium,
-    name: String,
-    bytes: u64,
-    made: Made,
 }
 
 impl Steward {
     /// Starts the thread, under this name.
     pub fn start(name: &str) -> io::Result<Steward> {
-        let desk = Arc::new(Desk { orders: Mutex::default(), arrived: Condvar::new() });
-        let own = Arc::clone(&desk);
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || work(&own))?;
-        Ok(Steward { desk, thread: Some(thread) })
+        let (jobs, queue) = channel::<Job>();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let own = Arc::clone(&is_over);
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            for job in queue {
+                if own.load(Ordering::Acquire) {
+                    return;
+                }
+                job();
+            }
+        })?;
+        Ok(Steward { jobs: Some(jobs), is_over, thread: Some(thread) })
     }
 
-    /// Orders a file, as [`Disk::create`] makes it, and synced. Its name is not. On a full disk the answer is
-    /// [`DiskError::Full`], and it is for the journal to order again, some time later.
-    pub fn make(&self, medium: Medium, name: &str, bytes: u64, made: Made) {
-        let order = Order { medium, name: name.to_owned(), bytes, made };
-        self.desk.orders().files.push_back(order);
-        self.desk.arrived.notify_one();
-    }
-
-    /// Somebody waits for the files that were ordered.
-    pub fn hasten(&self) {
-        self.desk.orders().is_hasty = true;
-        self.desk.arrived.notify_one();
-    }
-
-    /// Orders a job. Jobs are done one after the other.
+    /// Orders a job. The journal bounds them: it has one of each kind in the queue at any time.
     pub fn run(&self, job: Job) {
-        self.desk.orders().jobs.push_back(job);
-        self.desk.arrived.notify_one();
+        // The thread has ended before only if a job panicked, which the drop passes on.
+        let _ = self.jobs.as_ref().expect("it is there until the drop").send(job);
     }
 }
 
 impl Drop for Steward {
     fn drop(&mut self) {
-        self.desk.orders().is_over = true;
-        self.desk.arrived.notify_one();
+        self.is_over.store(true, Ordering::Release);
+        self.jobs = None;
         let ended = self.thread.take().expect("joined once").join();
         if let Err(panicked) = ended
             && !thread::panicking()
@@ -110,108 +64,4 @@ impl Drop for Steward {
             panic::resume_unwind(panicked);
         }
     }
-}
-
-impl Desk {
-    fn orders(&self) -> MutexGuard<'_, Orders> {
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What to do now; waits for it. None: it is over.
-    fn next(&self, making: Option<&Making>, has_job: bool) -> Option<Turn> {
-        let mut orders = self.orders();
-        while !orders.is_over {
-            if making.is_none() {
-                let order = orders.files.pop_front();
-                orders.is_hasty &= order.is_some();
-                if let Some(order) = order {
-                    return Some(Turn::Begin(order));
-                }
-            }
-            let pause = making.map(|making| making.resume.saturating_duration_since(Instant::now()));
-            if pause.is_some_and(|pause| pause.is_zero() || orders.is_hasty) {
-                return Some(Turn::Fill);
-            }
-            if has_job {
-                return Some(Turn::GoOn);
-            }
-            if let Some(job) = orders.jobs.pop_front() {
-                return Some(Turn::Take(job));
-            }
-            orders = match pause {
-                Some(pause) => self.arrived.wait_timeout(orders, pause).unwrap_or_else(PoisonError::into_inner).0,
-                None => self.arrived.wait(orders).unwrap_or_else(PoisonError::into_inner),
-            };
-        }
-        None
-    }
-}
-
-/// What the steward does until it looks at its orders again.
-enum Turn {
-    Begin(Order),
-    Fill,
-    Take(Job),
-    GoOn,
-}
-
-/// A file in the making, and who is to be told.
-struct Making {
-    preparation: Preparation,
-    made: Made,
-    /// When its next step may begin.
-    resume: Instant,
-}
-
-fn work(desk: &Desk) {
-    let (mut making, mut job) = (None, None);
-    while let Some(turn) = desk.next(making.as_ref(), job.is_some()) {
-        match turn {
-            Turn::Begin(order) => making = begin(order),
-            Turn::Fill => making = making.and_then(fill),
-            Turn::Take(taken) => job = go_on(taken),
-            Turn::GoOn => job = job.and_then(go_on),
-        }
-    }
-}
-
-fn begin(order: Order) -> Option<Making> {
-    let begun = match order.medium {
-        Medium::Directory(mut directory) => directory.prepare(&order.name, order.bytes),
-        Medium::Memory(mut memory) => {
-            (order.made)(memory.create(&order.name, order.bytes));
-            return None;
-        }
-    };
-    match begun {
-        Ok(preparation) => Some(Making { preparation, made: order.made, resume: Instant::now() }),
-        Err(error) => {
-            (order.made)(Err(error));
-            None
-        }
-    }
-}
-
-/// One step, and then a pause.
-fn fill(mut making: Making) -> Option<Making> {
-    let begin = Instant::now();
-    let filled = making.preparation.step().and_then(|is_full| making.preparation.settle().map(|()| is_full));
-    match filled {
-        Ok(false) => {
-            let end = Instant::now();
-            making.resume = end + (end - begin).min(PAUSE_MAX);
-            return Some(making);
-        }
-        Ok(true) => (making.made)(making.preparation.finish()),
-        Err(error) => {
-            // What was made goes before anybody is told: whoever is told may order it again.
-            drop(making.preparation);
-            (making.made)(Err(error));
-        }
-    }
-    None
-}
-
-fn go_on(mut job: Job) -> Option<Job> {
-    (job() == Progress::More).then_some(job)
 }

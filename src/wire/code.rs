@@ -162,6 +162,8 @@ codes! {
     TooManyTopics = 109, "TOO_MANY_TOPICS", Retry::Never;
     /// The message does not fit a segment of its topic's journal.
     RecordTooLarge = 110, "RECORD_TOO_LARGE", Retry::Never;
+    /// The topic's journal can't make its next segment, for another reason than room, and tries again.
+    JournalUnavailable = 111, "JOURNAL_UNAVAILABLE", Retry::After(1_000);
 
     /// The topic filter breaks the grammar.
     InvalidFilter = 200, "INVALID_FILTER", Retry::Never;

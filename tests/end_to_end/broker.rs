@@ -122,6 +122,22 @@ impl Broker {
         prlimit(id, Resource::Nofile, limit).expect("the broker is ours");
     }
 
+    /// From now on no file of it may grow beyond this; none: to any size.
+    pub(crate) fn limit_file_bytes(&self, bytes_max: Option<u64>) {
+        let id = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
+        prlimit(id, Resource::Fsize, Rlimit { current: bytes_max, maximum: None }).expect("the broker is ours");
+    }
+
+    /// Whether its thread of this name is held by who traces it.
+    pub(crate) fn is_held(&self, thread: &str) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.process.id())).expect("the broker lives");
+        let text = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+        tasks
+            .flatten()
+            .map(|task| task.path())
+            .any(|task| text(task.join("comm")).trim_end() == thread && text(task.join("stat")).contains(") t "))
+    }
+
     /// Bytes that it has read so far, from files and pipes, by read calls.
     pub(crate) fn bytes_read(&self) -> u64 {
         let counts = std::fs::read_to_string(format!("/proc/{}/io", self.process.id())).expect("the broker lives");

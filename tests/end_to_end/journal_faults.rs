@@ -106,6 +106,25 @@ fn a_sync_that_fails_is_final_and_the_next_start_does_not_trust_the_page_cache()
     assert!(expect_held(&broker, acked) > epoch, "what was released may be lost, so a new epoch begins");
 }
 
+#[test]
+fn a_sync_that_fails_while_the_broker_ends_is_not_hidden_by_the_last_one() {
+    let data = DataDirectory::new();
+    let config = configuration(data.path(), "sync = \"1ms\"");
+    let Some(broker) = failing_broker(&config, "fdatasync:error=EIO:delay_enter=3000000:when=20") else { return };
+    let mut peer = Peer::welcomed(broker.address());
+    // It stands still for each call that is traced, too; that long it does for the one alone.
+    eventually("the sync thread to be held", || {
+        peer.send(publish("match/1", AckLevel::Journaled, b"x"));
+        assert!(matches!(peer.frame(), Frame::Ack(_)));
+        (0..50).all(|_| broker.is_held("sync-events")).then_some(())
+    });
+    drop(peer);
+    broker.signal(Signal::TERM);
+    let ended = broker.end();
+    assert!(ended.err.contains("the journal was not closed"), "{}", ended.err);
+    expect_refusal(&Broker::fail_to_start(&config), &["a sync failed before the last end"]);
+}
+
 /// A file that names another boot.
 struct Boot(PathBuf);
 

@@ -69,6 +69,8 @@ pub enum SyncMode {
 pub enum Notice {
     /// A journal's disk is full: it refuses.
     Full(JournalId),
+    /// A journal can't make its next segment, and why: it refuses, and it is tried again.
+    Stuck(JournalId, String),
     /// There is room again.
     Resumed(JournalId),
     /// A journal has failed for good, and why.
@@ -391,12 +393,15 @@ impl<D: Disk> Keeper<D> {
     /// What somebody should hear of, once.
     fn tell_state(&mut self, journal: JournalId) {
         let kept = &mut self.logs[usize::from(journal.0)];
-        let is_full = kept.log.is_disk_full();
-        if is_full != kept.was_full {
-            kept.was_full = is_full;
-            self.notices.push(if is_full { Notice::Full(journal) } else { Notice::Resumed(journal) });
+        let shortage = kept.log.shortage();
+        if shortage != kept.told_shortage.as_ref() {
+            self.notices.push(match shortage {
+                Some(DiskError::Full) => Notice::Full(journal),
+                Some(error) => Notice::Stuck(journal, error.to_string()),
+                None => Notice::Resumed(journal),
+            });
+            kept.told_shortage = shortage.cloned();
         }
-        let kept = &mut self.logs[usize::from(journal.0)];
         if let Some(failure) = kept.log.failure().filter(|_| !kept.has_told_failure) {
             self.notices.push(Notice::Failed(journal, failure.to_owned()));
             kept.has_told_failure = true;
@@ -444,6 +449,9 @@ impl<D: Disk> Keeper<D> {
     pub fn take_sync(&mut self, journal: JournalId) -> Option<SyncTask<D>> {
         let now_us = self.now_us;
         let kept = &mut self.logs[usize::from(journal.0)];
+        if let Some(task) = kept.log.failure_task() {
+            return Some(task);
+        }
         if !kept.is_sync_due(now_us) {
             return None;
         }
@@ -515,7 +523,7 @@ impl<D: Disk> Keeper<D> {
         kept.is_waiting = false;
         match outcome {
             Ok(prepared) => kept.log.supply(prepared),
-            Err(_) => kept.log.note_not_prepared(),
+            Err(error) => kept.log.note_not_prepared(&error),
         }
         self.tell_state(journal);
     }
@@ -530,7 +538,7 @@ impl<D: Disk> Keeper<D> {
         let kept = &mut self.logs[usize::from(journal.0)];
         match outcome {
             Ok(()) => kept.log.note_sealed(task),
-            Err(SealError::Sync(error)) => kept.log.note_sync_failed(error),
+            Err(SealError::Sync(error)) => kept.log.note_sealing_failed(error),
             Err(SealError::Later(_)) => kept.log.note_not_sealed(),
         }
         self.tell_state(journal);

@@ -110,7 +110,8 @@ pub struct Log<D: Disk> {
     /// Whether something waits for the next segment, however empty the open one is.
     pub(super) is_segment_wanted: bool,
     pub(super) is_preparing: bool,
-    pub(super) is_disk_full: bool,
+    /// Why the next segment could not be prepared, as long as it is not.
+    pub(super) shortage: Option<DiskError>,
     /// The last position that is durable.
     pub(super) durable: u64,
     pub(super) names: Names,
@@ -119,6 +120,8 @@ pub struct Log<D: Disk> {
     pub(super) unsealed: VecDeque<u64>,
     pub(super) is_sealing: bool,
     pub(super) failure: Option<String>,
+    /// A failed sync of which the state file does not know yet.
+    pub(super) unwritten_failure: Option<DiskError>,
 }
 
 /// What recovery hands over.
@@ -170,11 +173,12 @@ impl<D: Disk> Log<D> {
             prepared: None,
             is_segment_wanted: false,
             is_preparing: false,
-            is_disk_full: false,
+            shortage: None,
             names: Names::default(),
             unsynced: Vec::new(),
             is_sealing: false,
             failure: None,
+            unwritten_failure: None,
         }
     }
 
@@ -262,11 +266,12 @@ impl<D: Disk> Log<D> {
             let bytes = self.pending.bytes.len() + TOPIC_BYTES as usize + name.len() + record_bytes;
             return (!has_room || bytes > BATCH_BYTES_MAX).then_some(Admission::NeedsCommit);
         }
-        match (has_room, self.prepared.is_some(), self.is_disk_full) {
+        match (has_room, self.prepared.is_some(), &self.shortage) {
             (true, _, _) => None,
             (false, true, _) => Some(Admission::NeedsRoll),
-            (false, false, true) => Some(Admission::Refused(Refusal::Full)),
-            (false, false, false) => Some(Admission::NeedsSegment),
+            (false, false, Some(DiskError::Full)) => Some(Admission::Refused(Refusal::Full)),
+            (false, false, Some(_)) => Some(Admission::Refused(Refusal::Unavailable)),
+            (false, false, None) => Some(Admission::NeedsSegment),
         }
     }
 
@@ -515,9 +520,9 @@ impl<D: Disk> Log<D> {
         self.failure.as_deref()
     }
 
-    /// Whether publications are refused for want of room.
-    pub fn is_disk_full(&self) -> bool {
-        self.is_disk_full
+    /// Why there is no next segment, if one could not be made: publications are refused once the open one is full.
+    pub fn shortage(&self) -> Option<&DiskError> {
+        self.shortage.as_ref()
     }
 
     /// Topics that it knows.

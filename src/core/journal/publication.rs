@@ -71,6 +71,8 @@ pub enum Admission {
 pub enum Refusal {
     /// There is no room on the disk; later there may be.
     Full,
+    /// The next segment can't be made, for another reason than room; later it may be.
+    Unavailable,
     /// The log has failed for good.
     Failed,
     /// The topic's last sequence is another one than expected.

@@ -13,6 +13,7 @@ use super::names::{self, Kind};
 use super::replay::replay;
 use super::snapshot;
 use super::standing::Standing;
+use super::state::State;
 
 /// How sealed segments get their index, and are known by it.
 #[derive(Debug)]
@@ -78,13 +79,19 @@ impl<D: Disk> PrepareTask<D> {
     }
 }
 
-/// What has to be synced, so that everything that is committed now is durable.
+/// What has to be synced, so that everything that is committed now is durable. If that fails, the state file says so
+/// before anybody is told: the log itself touches no file that a dying disk may never give back.
 #[derive(Debug)]
 pub struct SyncTask<D: Disk> {
+    pub(super) disk: D,
     pub(super) files: Vec<(u64, D::File)>,
-    pub(super) names: Option<D>,
+    pub(super) are_names_due: bool,
     pub(super) renames: u64,
     pub(super) position: u64,
+    /// The state as it is now.
+    pub(super) state: State,
+    /// A sync that failed elsewhere, and is only to be written down.
+    pub(super) failure: Option<DiskError>,
 }
 
 impl<D: Disk> SyncTask<D> {
@@ -96,12 +103,22 @@ impl<D: Disk> SyncTask<D> {
     /// Syncs.
     ///
     /// # Errors
-    /// What the disk says; it is final for the log, and must not be tried again.
+    /// What the disk says; it is final for the log, is written down, and must not be tried again.
     pub fn run(&mut self) -> Result<(), DiskError> {
+        let outcome = self.failure.clone().map_or_else(|| self.sync(), Err);
+        if outcome.is_err() {
+            let state = State { sync_failed: true, ..self.state };
+            // If even this fails, the next start finds a log that was not closed; nothing more can be done here.
+            let _ = state.store(&mut self.disk);
+        }
+        outcome
+    }
+
+    fn sync(&mut self) -> Result<(), DiskError> {
         for (_, file) in &self.files {
             file.sync()?;
         }
-        self.names.as_mut().map_or(Ok(()), Disk::sync_names)
+        if self.are_names_due { self.disk.sync_names() } else { Ok(()) }
     }
 }
 

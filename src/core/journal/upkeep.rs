@@ -31,15 +31,16 @@ impl<D: Disk> Log<D> {
     pub fn supply(&mut self, prepared: Prepared<D::File>) {
         self.is_segment_wanted = false;
         self.is_preparing = false;
-        self.is_disk_full = false;
+        self.shortage = None;
         self.prepared = Some(prepared);
     }
 
     /// The next segment could not be prepared. From now on [`Log::prepare_task`] offers it again; publications that
-    /// find no room are refused meanwhile.
-    pub fn note_not_prepared(&mut self) {
+    /// find no room are refused meanwhile, and told what it is for: want of room, or something else. Nothing else ends
+    /// the log: what is there is not harmed by a file that was never used.
+    pub fn note_not_prepared(&mut self, why: &DiskError) {
         self.is_preparing = false;
-        self.is_disk_full = true;
+        self.shortage = Some(why.clone());
     }
 
     /// What has to be synced so that everything that is committed is durable; none if it is.
@@ -51,8 +52,15 @@ impl<D: Disk> Log<D> {
     fn whole_sync_task(&self) -> SyncTask<D> {
         let mut files = self.unsynced.clone();
         files.push((self.open.base, self.open.file.clone()));
-        let names = (self.names.synced < self.names.renames).then(|| self.disk.clone());
-        SyncTask { files, names, renames: self.names.renames, position: self.committed() }
+        SyncTask {
+            disk: self.disk.clone(),
+            files,
+            are_names_due: self.names.synced < self.names.renames,
+            renames: self.names.renames,
+            position: self.committed(),
+            state: self.state,
+            failure: None,
+        }
     }
 
     /// A sync has succeeded.
@@ -67,12 +75,23 @@ impl<D: Disk> Log<D> {
         self.unsynced.retain(|(base, _)| *base >= newest);
     }
 
-    /// A sync has failed: the log is at its end, and its state file says so.
+    /// A sync task has failed: the log is at its end, and its state file says so already.
     pub fn note_sync_failed(&mut self, what: &DiskError) {
         self.fail(format!("a sync failed: {what}"));
-        self.state.sync_failed = true;
-        // If even this fails, the next start finds a log that was not closed; there is nothing more to be done here.
-        let _ = self.state.store(&mut self.disk);
+    }
+
+    /// The sync of a segment that was being sealed has failed: the log is at its end. That is still to be written down,
+    /// by [`Log::failure_task`].
+    pub fn note_sealing_failed(&mut self, what: &DiskError) {
+        self.note_sync_failed(what);
+        self.unwritten_failure = Some(what.clone());
+    }
+
+    /// A task that syncs nothing, writes down that a sync has failed, and fails as that did. None if there is nothing
+    /// to be written down. The thread that runs [`Log::sync_task`] runs this, too: both replace the state file.
+    pub fn failure_task(&mut self) -> Option<SyncTask<D>> {
+        let failure = self.unwritten_failure.take()?;
+        Some(SyncTask { files: Vec::new(), are_names_due: false, failure: Some(failure), ..self.whole_sync_task() })
     }
 
     /// The oldest full segment's sealing, if there is one and none is under way.
@@ -148,8 +167,12 @@ impl<D: Disk> Log<D> {
     /// When something is not committed.
     pub fn close(mut self) -> Result<(), CommitError> {
         assert!(self.pending.count == 0, "a log is closed after a commit");
-        if let Some(failure) = &self.failure {
-            return Err(CommitError::Failed(failure.clone()));
+        if let Some(failure) = self.failure.clone() {
+            if let Some(mut task) = self.failure_task() {
+                // It says again why the log has failed.
+                let _ = task.run();
+            }
+            return Err(CommitError::Failed(failure));
         }
         if self.settings.is_volatile {
             return Ok(());

@@ -2,7 +2,7 @@
 
 use super::scratch::Scratch;
 use super::{PATIENCE, words};
-use crate::store::{Append, Directory, Medium, Steward};
+use crate::store::{Append, Directory, Maker, Medium};
 use fanwire_core::journal::disk::{Disk, DiskError, DiskFile};
 use std::path::Path;
 use std::process::Command;
@@ -86,15 +86,15 @@ fn a_full_disk_refuses_a_file_harms_nothing_and_takes_it_once_there_is_room() {
 }
 
 #[test]
-fn the_steward_tells_of_a_full_disk_and_makes_the_file_when_asked_again() {
+fn the_maker_tells_of_a_full_disk_and_makes_the_file_when_asked_again() {
     let Some(disk) = Small::mount() else { return };
     let medium = Medium::Directory(disk.directory(Append::Write));
-    let steward = Steward::start("steward").expect("starts");
+    let maker = Maker::start("maker").expect("starts");
     let (sender, made) = channel();
     let ask = || {
         let sender = sender.clone();
         let tell = move |made: Result<_, _>| sender.send(made.map(drop)).expect("the test listens");
-        steward.make(medium.clone(), "a", 256 * KIB, Box::new(tell));
+        maker.make(medium.clone(), "a", 256 * KIB, Box::new(tell));
         made.recv_timeout(PATIENCE).expect("in time")
     };
     disk.fill();

@@ -5,7 +5,7 @@
 
 use super::scratch::Scratch;
 use super::{PATIENCE, words};
-use crate::store::{Append, Directory, File, Medium, Steward, SyncTask, Syncer};
+use crate::store::{Append, Directory, File, Maker, Medium, SyncTask, Syncer};
 use fanwire_core::journal::disk::{Disk, DiskError, DiskFile};
 use std::path::PathBuf;
 use std::process::Command;
@@ -57,9 +57,9 @@ fn a_file_that_there_is_no_room_for_leaves_nothing_behind() {
         "pwrite64:error=ENOSPC:when=2+",
         "pwrite64:error=EDQUOT:when=100",
     ] {
-        let _ = stage("no_room", injection) && stage("no_room_for_the_steward", injection);
+        let _ = stage("no_room", injection) && stage("no_room_for_the_maker", injection);
     }
-    let _ = stage("no_room_for_the_steward", "fdatasync:error=ENOSPC:when=3");
+    let _ = stage("no_room_for_the_maker", "fdatasync:error=ENOSPC:when=3");
 }
 
 #[test]
@@ -70,12 +70,12 @@ fn no_room() {
 }
 
 #[test]
-fn no_room_for_the_steward() {
+fn no_room_for_the_maker() {
     let Some((_, mut directory)) = directory() else { return };
     let (sender, made) = channel();
-    let steward = Steward::start("steward").expect("starts");
+    let maker = Maker::start("maker").expect("starts");
     let medium = Medium::Directory(directory.clone());
-    steward.make(medium, "a", 3 * MIB, Box::new(move |made| sender.send(made.err()).expect("listens")));
+    maker.make(medium, "a", 3 * MIB, Box::new(move |made| sender.send(made.err()).expect("listens")));
     assert_eq!(made.recv_timeout(PATIENCE).expect("in time"), Some(DiskError::Full));
     assert!(directory.list().expect("lists").is_empty());
 }
@@ -127,6 +127,21 @@ fn syncing_names_fails() {
     let Some(path) = std::env::var_os(SCENE) else { return };
     let told = words(Directory::open(&PathBuf::from(path).join("journal"), Append::Write));
     assert!(told.contains("journal: Input/output error"), "{told}");
+}
+
+#[test]
+fn names_whose_sync_failed_once_are_never_said_to_be_durable() {
+    // The first two make the directory.
+    stage("syncing_names_fails_once", "fsync:error=EIO:when=3");
+}
+
+#[test]
+fn syncing_names_fails_once() {
+    let Some((_, mut directory)) = directory() else { return };
+    let mut other = directory.clone();
+    let told = words(directory.sync_names());
+    assert!(told.contains("can't sync the names of ") && told.contains("Input/output error"), "{told}");
+    assert_eq!(words(other.sync_names()), told, "whoever asks is told the same");
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! The sync thread and the steward: what they promise about order, haste and ends.
+//! The sync thread, the maker and the steward: what they promise about order, haste and ends.
 
 use super::PATIENCE;
 use super::scratch::Scratch;
-use crate::store::{Append, Directory, Made, Medium, Memory, Progress, Steward, SyncTask, Syncer};
+use crate::store::{Append, Directory, Made, Maker, Medium, Memory, Steward, SyncTask, Syncer};
 use fanwire_core::journal::disk::{Disk, DiskError, DiskFile};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -127,12 +127,12 @@ fn files_are_made_in_order_in_every_medium() {
     let scratch = Scratch::new();
     let mut directory = Medium::Directory(Directory::open(scratch.path(), Append::Write).expect("opens"));
     let mut memory = Medium::Memory(Memory::new(Append::Write));
-    let steward = Steward::start("steward").expect("starts");
+    let maker = Maker::start("maker").expect("starts");
     let (sender, made) = channel();
-    steward.make(directory.clone(), "a", 5_000_001, report_to(&sender));
-    steward.make(memory.clone(), "a", 5_000_002, report_to(&sender));
-    steward.make(directory.clone(), "b", 3, report_to(&sender));
-    steward.hasten();
+    maker.make(directory.clone(), "a", 5_000_001, report_to(&sender));
+    maker.make(memory.clone(), "a", 5_000_002, report_to(&sender));
+    maker.make(directory.clone(), "b", 3, report_to(&sender));
+    maker.hasten();
     let bytes: Vec<u64> = (0..3).map(|_| next(&made).expect("is made")).collect();
     assert_eq!(bytes, [5_000_001, 5_000_002, 3]);
     assert_eq!(directory.open("a").expect("is there").bytes(), 5_000_001);
@@ -140,50 +140,63 @@ fn files_are_made_in_order_in_every_medium() {
 }
 
 #[test]
-fn a_file_is_made_between_the_steps_of_a_job_that_never_ends() {
-    let steward = Steward::start("steward").expect("starts");
-    let (sender, made) = channel();
-    let (step, steps) = channel();
-    steward.run(Box::new(move || {
-        let _ = step.send(());
-        Progress::More
-    }));
-    next(&steps);
-    steward.make(Medium::Memory(Memory::new(Append::Write)), "a", 3, report_to(&sender));
-    assert_eq!(next(&made), Ok(3));
-    next(&steps);
-}
-
-#[test]
 fn jobs_run_one_after_the_other() {
     let steward = Steward::start("steward").expect("starts");
     let (sender, receiver) = channel();
-    for name in ["first", "second"] {
-        let (sender, mut left) = (sender.clone(), 3);
-        steward.run(Box::new(move || {
-            left -= 1;
-            sender.send((name, left)).expect("the test listens");
-            if left == 0 { Progress::Done } else { Progress::More }
-        }));
+    for number in 1..=3 {
+        let sender = sender.clone();
+        steward.run(Box::new(move || sender.send(number).expect("the test listens")));
     }
-    let steps: Vec<(&str, u32)> = (0..6).map(|_| next(&receiver)).collect();
-    assert_eq!(steps, [("first", 2), ("first", 1), ("first", 0), ("second", 2), ("second", 1), ("second", 0)]);
+    assert_eq!([(); 3].map(|()| next(&receiver)), [1, 2, 3]);
 }
 
 #[test]
-fn what_is_half_made_when_the_steward_ends_is_removed() {
+fn one_stewards_job_holds_up_no_other_steward() {
+    let [held, free] = ["held", "free"].map(|name| Steward::start(name).expect("starts"));
+    let (release, released) = channel::<()>();
+    let (sender, receiver) = channel();
+    held.run(Box::new(move || next(&released)));
+    free.run(Box::new(move || sender.send(()).expect("the test listens")));
+    next(&receiver);
+    release.send(()).expect("the job still waits");
+}
+
+#[test]
+fn who_ends_a_steward_waits_for_the_job_that_is_done_and_for_no_other() {
+    let steward = Steward::start("steward").expect("starts");
+    let (begun, has_begun) = channel();
+    let (sender, receiver) = channel();
+    let is_ending = Arc::clone(&steward.is_over);
+    let first = sender.clone();
+    steward.run(Box::new(move || {
+        begun.send(()).expect("the test listens");
+        let begin = std::time::Instant::now();
+        while !is_ending.load(std::sync::atomic::Ordering::Acquire) {
+            assert!(begin.elapsed() < PATIENCE, "it is never ended");
+            std::thread::yield_now();
+        }
+        first.send("first").expect("the test listens");
+    }));
+    steward.run(Box::new(move || sender.send("second").expect("the test listens")));
+    next(&has_begun);
+    drop(steward);
+    assert_eq!(receiver.iter().collect::<Vec<_>>(), ["first"]);
+}
+
+#[test]
+fn what_is_half_made_when_the_maker_ends_is_removed() {
     let scratch = Scratch::new();
     let mut directory = Directory::open(scratch.path(), Append::Write).expect("opens");
-    let steward = Steward::start("steward").expect("starts");
+    let maker = Maker::start("maker").expect("starts");
     let (sender, made) = channel();
-    steward.make(Medium::Directory(directory.clone()), "a", 1 << 30, report_to(&sender));
+    maker.make(Medium::Directory(directory.clone()), "a", 1 << 30, report_to(&sender));
     let is_there = |directory: &mut Directory| directory.list().expect("lists") == ["a"];
     let begin = std::time::Instant::now();
     while !is_there(&mut directory) {
         assert!(begin.elapsed() < PATIENCE, "it is never begun");
         std::thread::yield_now();
     }
-    drop(steward);
+    drop(maker);
     assert!(directory.list().expect("lists").is_empty());
     drop(sender);
     assert!(made.recv().is_err(), "what was not made is not reported");

@@ -3,7 +3,7 @@
 use super::SyncMode;
 use super::lanes::{Lane, Staged};
 use crate::journal::catalog::{Catalog, SharedCatalog, Tail, TopicEnd};
-use crate::journal::disk::Disk;
+use crate::journal::disk::{Disk, DiskError};
 use crate::journal::log::Log;
 use crate::journal::plan::JournalId;
 use crate::journal::publication::{Refusal, TopicRef};
@@ -41,7 +41,8 @@ pub(super) struct Kept<D: Disk> {
     /// Topics of the batch, where they are held back.
     pub(super) touched: Vec<TopicKey>,
     pub(super) held_bytes: usize,
-    pub(super) was_full: bool,
+    /// What was told of why there is no next segment.
+    pub(super) told_shortage: Option<DiskError>,
     pub(super) has_told_failure: bool,
 }
 
@@ -94,7 +95,7 @@ impl<D: Disk> Kept<D> {
             ends: HashMap::default(),
             touched: Vec::new(),
             held_bytes: 0,
-            was_full: false,
+            told_shortage: None,
             has_told_failure: false,
         }
     }
@@ -244,6 +245,7 @@ impl<D: Disk> Kept<D> {
 pub(super) const fn verdict_of(refusal: Refusal) -> Verdict {
     let (code, actual) = match refusal {
         Refusal::Full => (Code::JournalFull, None),
+        Refusal::Unavailable => (Code::JournalUnavailable, None),
         Refusal::Failed => (Code::JournalFailed, None),
         Refusal::Conflict { actual } => (Code::Conflict, Some(actual)),
         Refusal::ProducerTooOld => (Code::ProducerTooOld, None),

@@ -4,7 +4,9 @@ use crate::basics::{SETTINGS, open, opening, publication, publish};
 use crate::disk::SimulatedDisk;
 use crate::index::PLAIN;
 use crate::run::{Kept, read};
-use fanwire_core::journal::{EpochChange, Fault, Log, OpenError, Opening, Publication, Recovery, Start, names};
+use fanwire_core::journal::{
+    CommitError, EpochChange, Fault, Log, OpenError, Opening, Publication, Recovery, SealError, Start, names,
+};
 use std::collections::BTreeMap;
 
 /// How the journal's life ended before its files were damaged.
@@ -275,12 +277,43 @@ fn after_a_failed_sync_memory_is_not_trusted() {
     log.commit().expect("the disk is sound");
     disk.plan(disk.operations() + 1, crate::disk::Plan::Failure);
     let error = log.sync_task().expect("there is something to sync").run().expect_err("as planned");
+    let operations = disk.operations();
     log.note_sync_failed(&error);
+    assert_eq!(disk.operations(), operations, "the log's own thread touches no dying disk");
     drop(log);
     assert_eq!(refused(&disk, false).fault, Fault::SyncFailed);
     let uncached = Opening { is_uncached: true, ..opening(1) };
     let (_, recovery) = Log::open(disk.clone(), SETTINGS, PLAIN, &uncached).expect("the disk is read itself");
     assert!(recovery.epoch > first.epoch);
+}
+
+#[test]
+fn a_sealing_whose_sync_failed_is_written_down_by_the_next_sync_task_or_at_the_end() {
+    for is_closed in [false, true] {
+        let disk = SimulatedDisk::new(3);
+        let (mut log, _) = open(&disk, 1);
+        let mut task = loop {
+            publish(&mut log, &publication("a", &[7; 700]));
+            log.commit().expect("the disk is sound");
+            if let Some(task) = log.seal_task() {
+                break task;
+            }
+        };
+        disk.plan(disk.operations() + 1, crate::disk::Plan::Failure);
+        let Err(SealError::Sync(error)) = task.run() else { panic!("its first step is a sync") };
+        let operations = disk.operations();
+        log.note_sealing_failed(&error);
+        assert_eq!(disk.operations(), operations, "the log's own thread touches no dying disk");
+        assert!(log.failure().is_some() && log.sync_task().is_none());
+        if is_closed {
+            assert!(matches!(log.close(), Err(CommitError::Failed(_))));
+        } else {
+            let mut task = log.failure_task().expect("nobody has written it down");
+            assert_eq!(task.run(), Err(error));
+            assert!(log.failure_task().is_none(), "once is enough");
+        }
+        assert_eq!(refused(&disk, false).fault, Fault::SyncFailed);
+    }
 }
 
 #[test]

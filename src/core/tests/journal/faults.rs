@@ -1,9 +1,10 @@
 //! The disk is full, or fails, at every operation of a life.
 
-use crate::basics::publication;
+use crate::basics::{open, publication};
 use crate::crashes::{STEPS, STEPS_AFTER, operations_of, start_again, tell};
 use crate::disk::{Plan, SimulatedDisk};
 use crate::run::{Run, Stopped};
+use fanwire_core::journal::disk::DiskError;
 use fanwire_core::journal::{Admission, CommitError, Refusal};
 
 /// A disk that has no room for some operations in a row.
@@ -82,4 +83,27 @@ fn a_failed_write_or_sync_is_final_until_the_next_start() {
     }
     assert!(failed > lives / 4, "hardly a failure mattered: {failed} of {lives}");
     println!("{lives} lives on failing disks, {failed} of them ended the log");
+}
+
+#[test]
+fn a_segment_that_there_is_no_room_for_and_one_that_cant_be_made_are_told_apart_and_end_no_log() {
+    let other = DiskError::Failed("can't make next.segment.making: Too many open files (os error 24)".to_owned());
+    let disk = SimulatedDisk::new(1);
+    let (mut log, _) = open(&disk, 1);
+    let large = publication("a", &[7; 700]);
+    for (why, refusal) in [(DiskError::Full, Refusal::Full), (other, Refusal::Unavailable)] {
+        while let Admission::Ordered(_) | Admission::NeedsCommit = log.admit(&large, 0) {
+            log.commit().expect("the disk is sound");
+        }
+        assert_eq!(log.admit(&large, 0), Admission::NeedsSegment);
+        let task = log.prepare_task().expect("it is wanted");
+        log.note_not_prepared(&why);
+        assert_eq!(log.shortage(), Some(&why));
+        assert_eq!(log.admit(&large, 0), Admission::Refused(refusal));
+        assert!(log.prepare_task().is_some(), "it is tried again");
+        log.supply(task.run().expect("the disk is sound"));
+        assert_eq!((log.shortage(), log.failure()), (None, None));
+        assert_eq!(log.admit(&large, 0), Admission::NeedsRoll);
+        log.roll(0).expect("the disk is sound");
+    }
 }

@@ -157,7 +157,7 @@ impl Run {
                 Admission::NeedsCommit => self.commit(),
                 Admission::NeedsRoll => self.roll(),
                 Admission::NeedsSegment => self.prepare(),
-                Admission::Refused(Refusal::Full) => {
+                Admission::Refused(Refusal::Full | Refusal::Unavailable) => {
                     self.refused += 1;
                     self.prepare();
                 }
@@ -197,7 +197,7 @@ impl Run {
         let Some(task) = log.prepare_task() else { return };
         match task.run() {
             Ok(prepared) => log.supply(prepared),
-            Err(_) => log.note_not_prepared(),
+            Err(error) => log.note_not_prepared(&error),
         }
     }
 
@@ -228,7 +228,11 @@ impl Run {
         let Some(mut task) = log.seal_task() else { return };
         match task.run() {
             Ok(()) => log.note_sealed(&task),
-            Err(SealError::Sync(error)) => log.note_sync_failed(&error),
+            Err(SealError::Sync(error)) => {
+                log.note_sealing_failed(&error);
+                let mut task = log.failure_task().expect("nobody has written it down yet");
+                assert_eq!(task.run(), Err(error), "and nothing is synced");
+            }
             Err(SealError::Later(_)) => log.note_not_sealed(),
         }
     }

@@ -169,7 +169,7 @@ impl Office {
         for notice in notices {
             match notice {
                 Notice::Failed(journal, _) => self.has_failed[usize::from(journal.0)] = true,
-                Notice::Full(_) => self.was_full = true,
+                Notice::Full(_) | Notice::Stuck(..) => self.was_full = true,
                 Notice::Resumed(_) => {}
             }
         }
