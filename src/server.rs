@@ -54,7 +54,7 @@ pub enum ServeError {
         /// What the machine said.
         error: io::Error,
     },
-    /// A journal can't be opened.
+    /// The journals are not to be had.
     #[error(transparent)]
     Journal(#[from] OpenFailure),
     /// The machine refused something else.
@@ -72,7 +72,7 @@ fn machine(what: &'static str) -> impl FnOnce(io::Error) -> ServeError {
 }
 
 /// What the machine has made of a configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bound {
     /// The address that was bound, with its real port.
     pub address: SocketAddr,
@@ -80,6 +80,8 @@ pub struct Bound {
     pub connections_max: u64,
     /// The process' open-file limit.
     pub open_files_max: u64,
+    /// Names of the journals that could not be opened.
+    pub journals_refused: Vec<String>,
 }
 
 /// Runs a broker until it is told to end; `announce` is called once it accepts connections.
@@ -96,6 +98,7 @@ pub fn run(config: &Config, announce: impl FnOnce(&Bound)) -> Result<(), ServeEr
         Team::assemble(config, listener, connections_max as usize, &journals.plan())
             .map_err(machine("the reactors"))?;
     let accepting = acceptor.handle();
+    let journals_refused = journals.refused();
     let serving: Vec<Handle> = reactors.iter().map(Reactor::handle).collect();
     let mut threads = Threads::new();
     let keeping = journal.map(|seat| start_journal(&mut threads, &signals, journals, seat)).transpose()?;
@@ -103,7 +106,7 @@ pub fn run(config: &Config, announce: impl FnOnce(&Bound)) -> Result<(), ServeEr
         threads.start(&format!("reactor-{index}"), signals.sender(), || reactor.run())?;
     }
     threads.start("acceptor", signals.sender(), || acceptor.run())?;
-    announce(&Bound { address, connections_max, open_files_max });
+    announce(&Bound { address, connections_max, open_files_max, journals_refused });
     tracing::info!(%address, reactors = config.reactor_count(), version = env!("CARGO_PKG_VERSION"), "serving");
     if signals.wait() {
         accepting.drain().map_err(machine("waking the acceptor"))?;

@@ -45,7 +45,7 @@ impl Writer {
         let directory = Directory::open(Path::new(path), Append::Write).expect("opens");
         let settings = LogSettings { segment_bytes: 16 * 1024, topics_max: 1_000, is_volatile: false, seed: 1 };
         let (boot, fresh_id) = ([1; 16], [2; 16]);
-        let opening = Opening { now_us: BEGIN_US, boot, fresh_id, repair: false, is_uncached: false };
+        let opening = Opening { now_us: BEGIN_US, boot, fresh_id, repair: false };
         let (log, _) = Log::open(directory, settings, indexing(), &opening).expect("opens");
         Writer { log, now_us: BEGIN_US }
     }

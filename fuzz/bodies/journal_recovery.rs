@@ -47,7 +47,7 @@ pub fn journal_recovery(data: &[u8]) {
 }
 
 fn open(files: &Files, repair: bool) {
-    let opening = Opening { now_us: 9, boot: [1; 16], fresh_id: [2; 16], repair, is_uncached: true };
+    let opening = Opening { now_us: 9, boot: [1; 16], fresh_id: [2; 16], repair };
     let Ok((mut log, _)) = Log::open(files.clone(), SETTINGS, PLAIN, &opening) else { return };
     let topics = ends(&log);
     let last = log.tail().position;
@@ -221,6 +221,10 @@ impl Disk for Files {
     }
 
     fn sync_names(&mut self) -> Result<(), DiskError> {
+        Ok(())
+    }
+
+    fn forget(&mut self, _names: &[String]) -> Result<(), DiskError> {
         Ok(())
     }
 }

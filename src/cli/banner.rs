@@ -3,8 +3,8 @@
 //! Pure: facts in, text out. The first line names the address as clients write it, so that a script that starts a
 //! broker on port 0 finds out where it listens.
 
-use crate::config::Config;
 use crate::config::quantity::print_size;
+use crate::config::{Config, Journal};
 use crate::escape::visible;
 use crate::server::Bound;
 use std::fmt::Write;
@@ -52,9 +52,15 @@ impl Facts {
             connections_max: bound.connections_max,
             open_files_max: bound.open_files_max,
             data: config.data.clone(),
-            journals: config.journals.iter().map(|journal| journal.summary(config.data.as_deref())).collect(),
+            journals: config.journals.iter().map(|journal| shown(config, bound, journal)).collect(),
         }
     }
+}
+
+fn shown(config: &Config, bound: &Bound, journal: &Journal) -> String {
+    let summary = journal.summary(config.data.as_deref());
+    let is_refused = bound.journals_refused.contains(&journal.name);
+    if is_refused { format!("{summary} - REFUSED: the log says why") } else { summary }
 }
 
 /// The banner, each line ended.
@@ -123,8 +129,13 @@ fn counted(count: u64, noun: &str) -> String {
 mod tests {
     use super::*;
 
+    fn bound(address: SocketAddr, refused: &[&str]) -> Bound {
+        let journals_refused = refused.iter().map(|name| (*name).to_owned()).collect();
+        Bound { address, connections_max: 1_000, open_files_max: 1_024, journals_refused }
+    }
+
     fn facts(address: &str, token_count: usize) -> Facts {
-        let bound = Bound { address: address.parse().unwrap(), connections_max: 1_000, open_files_max: 1_024 };
+        let bound = bound(address.parse().unwrap(), &[]);
         Facts { version: "1.2.3", reactors: 1, token_count, ..Facts::new(&Config::default(), &bound) }
     }
 
@@ -162,12 +173,11 @@ fanwire 1.2.3
         let text = "data = \"/srv/fw\"\n[[journal]]\nname = \"events\"\ntopics = [\"match/#\", \"orders/+/log\"]\n\
                     [[journal]]\nname = \"chat\"\ntopics = [\"chat/#\"]\nstore = \"memory\"\n";
         let config = Config::from_text(text, &crate::config::Flags::default()).unwrap();
-        let bound = Bound { address: config.listen, connections_max: 1_000, open_files_max: 1_024 };
-        let shown = banner(&Facts::new(&config, &bound));
+        let shown = banner(&Facts::new(&config, &bound(config.listen, &["chat"])));
         let expected = "\
   data         /srv/fw
   journal      events: match/#, orders/+/log; on disk in /srv/fw/events, synced every 100ms; keeps everything
-  journal      chat: chat/#; in memory; keeps 64MiB at most
+  journal      chat: chat/#; in memory; keeps 64MiB at most - REFUSED: the log says why
   try ";
         assert!(shown.contains(expected), "{shown}");
     }

@@ -10,6 +10,8 @@
 //! shard that may have somebody who wants it, this one too. So all see one order, and nobody sees what a failing
 //! journal has refused. Whatever level an acknowledgement asks for, it comes from the journal.
 //!
+//! A journal that could not be opened is never asked: what it would have to refuse is refused here, by the plan.
+//!
 //! The way to the journal is a lane like those to other shards (`exchange`), with the same policy: a session that wants
 //! to add to a full one is postponed, what cursors ask for goes in all the same, since there is one question a cursor.
 
@@ -156,8 +158,15 @@ impl Shard {
         payloads: &[&[u8]],
     ) -> Handled {
         let journal = self.journal_of(topic);
-        if ack >= AckLevel::Journaled && self.journaling.plan.get(journal).is_volatile {
-            self.refuse_publishes(session.key, ack, payloads.len(), Code::AckLevelUnavailable);
+        let planned = self.journaling.plan.get(journal);
+        let refusal = match planned {
+            _ if ack >= AckLevel::Journaled && planned.is_volatile => Some(Code::AckLevelUnavailable),
+            // As by one that fails later.
+            _ if planned.is_refused => Some(Code::JournalFailed),
+            _ => None,
+        };
+        if let Some(code) = refusal {
+            self.refuse_publishes(session.key, ack, payloads.len(), code);
             return Handled::Done;
         }
         if self.must_wait_for_journal(session.key) {

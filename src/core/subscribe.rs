@@ -157,6 +157,9 @@ impl Shard {
         if !is_startable {
             return Err(Code::StartUnavailable);
         }
+        if wish.start != Start::Live && self.journaling.plan.get(journal).is_refused {
+            return Err(Code::HistoryFailed);
+        }
         Ok(Checked { filter, group, journal })
     }
 

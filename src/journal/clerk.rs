@@ -439,7 +439,7 @@ impl Clerk {
                     tracing::error!(
                         journal = name,
                         what,
-                        "the journal has failed and takes nothing more; mend its disk, and restart the machine"
+                        "the journal has failed and takes nothing more; mend its disk, and start the broker anew"
                     );
                 }
             }

@@ -1,25 +1,52 @@
 //! The journals of a configuration, opened and ready to be kept.
+//!
+//! ```text
+//!  configuration --each journal--> directory, lock --> recovery --> kept: numbered first
+//!                                     | another broker has it  '--> refused: told why, numbered behind those
+//!                                     v
+//!                                 no broker at all
+//! ```
+//!
+//! A journal that can't be opened is refused, and everything else is served: its disk's trouble is nobody else's. The
+//! shards refuse what it would have to do, so its thread never hears of it. It stays as it was found, and nobody has it
+//! locked, so that it can be looked at and repaired beside the broker, which takes it up when it starts the next time.
+//!
+//! Two mistakes of whoever starts a broker still end the start. What a configuration says wrong is seen before anything
+//! is opened. And where another broker has the directory, one of the two should not be there: going on, it would look
+//! well and refuse what the other one takes. Somebody is there to see it at once, as no such thing happens to a broker
+//! that was left alone.
 
 use super::upkeep;
 use crate::config::{Config, Journal, Store, Sync};
-use crate::store::{Append, Directory, Medium, Memory, boot_id, random_id};
+use crate::store::{Append, Directory, DirectoryError, Medium, Memory, boot_id, random_id};
 use fanwire_core::journal::keeper::SyncMode;
 use fanwire_core::journal::plan::{Plan, Planned};
-use fanwire_core::journal::{Log, LogSettings, Opening, Recovery, indexing};
+use fanwire_core::journal::{Log, LogSettings, OpenError, Opening, Recovery, indexing};
 use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Why a journal can't be opened.
+/// Why no broker can start with these journals.
 #[derive(Debug, thiserror::Error)]
-#[error("journal {name:?} can't be opened: {reason}")]
-pub struct OpenFailure {
-    name: String,
-    reason: String,
+pub enum OpenFailure {
+    /// Another process has the directory of one.
+    #[error("journal {name:?} can't be opened: {reason}")]
+    Locked {
+        /// The journal.
+        name: String,
+        /// Who has it.
+        reason: String,
+    },
+    /// The machine does not say what every journal needs to know of it.
+    #[error("no journal can be opened: {0}")]
+    Machine(#[from] io::Error),
 }
 
 /// All journals of a broker.
 pub struct Journals {
     pub(super) opened: Vec<Opened>,
+    refused: Vec<Journal>,
 }
 
 /// One of them.
@@ -29,14 +56,36 @@ pub(super) struct Opened {
     pub(super) log: Log<Medium>,
 }
 
+/// Why one journal can't be opened.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    #[error(transparent)]
+    Recovery(#[from] OpenError),
+}
+
 impl Journals {
     /// Opens the journals that a configuration names, and recovers what their last life has left.
     pub fn open(config: &Config) -> Result<Journals, OpenFailure> {
-        let opened = config.journals.iter().map(|journal| open(config, journal)).collect::<Result<_, _>>()?;
-        Ok(Journals { opened })
+        let mut journals = Journals { opened: Vec::new(), refused: Vec::new() };
+        for journal in &config.journals {
+            let opening = Opening { now_us: now_us(), boot: boot_id()?, fresh_id: random_id()?, repair: false };
+            match open(config, journal, &opening) {
+                Ok(opened) => journals.opened.push(opened),
+                Err(Refusal::Directory(DirectoryError::Locked(reason))) => {
+                    return Err(OpenFailure::Locked { name: journal.name.clone(), reason });
+                }
+                Err(refusal) => {
+                    tell_refused(journal, &config.directory_of(journal), &refusal);
+                    journals.refused.push(journal.clone());
+                }
+            }
+        }
+        Ok(journals)
     }
 
-    /// Where each keeps its files.
+    /// Where each that is kept has its files.
     pub fn media(&self) -> Vec<Medium> {
         self.opened.iter().map(|opened| opened.medium.clone()).collect()
     }
@@ -47,26 +96,29 @@ impl Journals {
         self.opened.iter().map(each).fold(0, u64::saturating_add)
     }
 
+    /// The names of those that are refused.
+    pub fn refused(&self) -> Vec<String> {
+        self.refused.iter().map(|journal| journal.name.clone()).collect()
+    }
+
     /// What the shards have to know.
     pub fn plan(&self) -> Plan {
-        let planned = self.opened.iter().map(|opened| Planned {
-            filters: opened.journal.filters.clone(),
-            is_volatile: opened.journal.store == Store::Memory,
-            epoch: opened.log.epoch(),
-        });
-        Plan::new(planned.collect())
+        let planned = |journal: &Journal, epoch, is_refused| Planned {
+            filters: journal.filters.clone(),
+            is_volatile: journal.store == Store::Memory,
+            epoch,
+            is_refused,
+        };
+        let opened = self.opened.iter().map(|opened| planned(&opened.journal, opened.log.epoch(), false));
+        let refused = self.refused.iter().map(|journal| planned(journal, 0, true));
+        Plan::new(opened.chain(refused).collect())
     }
 }
 
-fn open(config: &Config, journal: &Journal) -> Result<Opened, OpenFailure> {
-    let failed = |reason: String| OpenFailure { name: journal.name.clone(), reason };
+fn open(config: &Config, journal: &Journal, opening: &Opening) -> Result<Opened, Refusal> {
     let medium = match journal.store {
         Store::Memory => Medium::Memory(Memory::new(Append::default())),
-        Store::Disk => {
-            let path = config.directory_of(journal);
-            let directory = Directory::open(&path, Append::default());
-            Medium::Directory(directory.map_err(|error| failed(error.to_string()))?)
-        }
+        Store::Disk => Medium::Directory(Directory::open(&config.directory_of(journal), Append::default())?),
     };
     let settings = LogSettings {
         segment_bytes: journal.segment_bytes,
@@ -74,18 +126,27 @@ fn open(config: &Config, journal: &Journal) -> Result<Opened, OpenFailure> {
         is_volatile: journal.store == Store::Memory,
         seed: RandomState::new().hash_one("journal"),
     };
-    let machine = |error: std::io::Error| failed(error.to_string());
-    let opening = Opening {
-        now_us: now_us(),
-        boot: boot_id().map_err(machine)?,
-        fresh_id: random_id().map_err(machine)?,
-        repair: false,
-        is_uncached: false,
-    };
-    let (log, recovery) =
-        Log::open(medium.clone(), settings, indexing(), &opening).map_err(|error| failed(error.to_string()))?;
+    let (log, recovery) = Log::open(medium.clone(), settings, indexing(), opening)?;
     tell(journal, &recovery);
     Ok(Opened { journal: journal.clone(), medium, log })
+}
+
+fn tell_refused(journal: &Journal, directory: &Path, refusal: &Refusal) {
+    let directory = directory.display();
+    let advice = match refusal {
+        Refusal::Recovery(error) if error.fault.is_repairable() => format!(
+            "look closer with: fanwire journal verify {directory}; go on without what is damaged with: fanwire journal \
+             verify --repair {directory}; then start the broker anew"
+        ),
+        Refusal::Recovery(_) => "then start the broker anew".to_owned(),
+        Refusal::Directory(_) => "see to the directory and its disk, then start the broker anew".to_owned(),
+    };
+    tracing::error!(
+        journal = journal.name,
+        reason = %refusal,
+        advice,
+        "the journal is refused: publishes to its topics fail, and it has no history; everything else is served"
+    );
 }
 
 fn tell(journal: &Journal, recovery: &Recovery) {

@@ -12,6 +12,7 @@ use super::preparing::Preparation;
 use fanwire_core::journal::disk::{Disk, DiskError};
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
+use std::fmt;
 use std::fs::DirBuilder;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
@@ -23,6 +24,41 @@ const LOCK: &str = "lock";
 /// The data directory, and a journal's own in it.
 const LEVELS_OF_OURS: usize = 2;
 const OTHERS_MAY_WRITE: u32 = 0o022;
+
+/// Why a directory can't be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DirectoryError {
+    /// Another process has it, in words for people.
+    Locked(String),
+    /// The disk did not do what it was asked to, or the directory is not to be trusted.
+    Disk(DiskError),
+}
+
+impl fmt::Display for DirectoryError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DirectoryError::Locked(words) => formatter.write_str(words),
+            DirectoryError::Disk(error) => error.fmt(formatter),
+        }
+    }
+}
+
+impl std::error::Error for DirectoryError {}
+
+impl From<DiskError> for DirectoryError {
+    fn from(error: DiskError) -> Self {
+        DirectoryError::Disk(error)
+    }
+}
+
+impl From<DirectoryError> for DiskError {
+    fn from(error: DirectoryError) -> Self {
+        match error {
+            DirectoryError::Locked(words) => DiskError::Failed(words),
+            DirectoryError::Disk(error) => error,
+        }
+    }
+}
 
 /// The directory of one journal. Clones are the same directory, and it is locked until the last of them is gone.
 #[derive(Clone)]
@@ -42,7 +78,7 @@ struct Shared {
 
 impl Directory {
     /// Opens a directory for a broker, and makes it if it is not there. Fails if another process has it.
-    pub fn open(path: &Path, append: Append) -> Result<Directory, DiskError> {
+    pub fn open(path: &Path, append: Append) -> Result<Directory, DirectoryError> {
         make(path).map_err(|error| disk_error("make the directory", &path.display().to_string(), &error))?;
         let mut opened = Directory::inspect(path)?;
         let stat = rustix::fs::fstat(&opened.shared.directory).map_err(|error| opened.failed("look at", "", error))?;
@@ -180,6 +216,11 @@ impl Disk for Directory {
             self.shared.names_failure.get_or_init(|| failure).clone()
         })
     }
+
+    fn forget(&mut self, names: &[String]) -> Result<(), DiskError> {
+        self.assert_locked();
+        self.forget_all(names)
+    }
 }
 
 /// Makes the directory, and what is missing above it, and their names durable. What was there may be as young: its last
@@ -200,8 +241,9 @@ fn make(path: &Path) -> io::Result<()> {
 }
 
 /// Takes the lock, and writes this process's id into it for whoever comes second.
-fn lock(directory: &OwnedFd, path: &Path) -> Result<std::fs::File, DiskError> {
-    let failed = |tried: &str, error: io::Error| disk_error(tried, &path.display().to_string(), &error);
+fn lock(directory: &OwnedFd, path: &Path) -> Result<std::fs::File, DirectoryError> {
+    let failed =
+        |tried: &str, error: io::Error| DirectoryError::Disk(disk_error(tried, &path.display().to_string(), &error));
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = rustix::fs::openat(directory, LOCK, flags, Mode::RUSR | Mode::WUSR)
         .map_err(|error| failed("open", error.into()))?;
@@ -213,7 +255,7 @@ fn lock(directory: &OwnedFd, path: &Path) -> Result<std::fs::File, DiskError> {
             let known = file.read_to_string(&mut holder).ok().and_then(|_| holder.trim().parse::<u32>().ok());
             let holder = known.map_or_else(|| "another process".to_owned(), |id| format!("process {id}"));
             let path = path.display();
-            return Err(DiskError::Failed(format!(
+            return Err(DirectoryError::Locked(format!(
                 "can't lock {path}: {holder} has it; one broker at a time may use this directory"
             )));
         }

@@ -74,7 +74,11 @@ impl File {
         File { shared: Arc::new(Shared { file, name, bytes, append, is_memory, mapped: OnceLock::new() }) }
     }
 
-    fn failed(&self, tried: &str, error: &io::Error) -> DiskError {
+    pub(super) fn descriptor(&self) -> &std::fs::File {
+        &self.shared.file
+    }
+
+    pub(super) fn failed(&self, tried: &str, error: &io::Error) -> DiskError {
         let current = std::fs::read_link(format!("/proc/self/fd/{}", self.shared.file.as_raw_fd()));
         let current = current.map(|path| path.display().to_string());
         let name = if self.shared.is_memory { &self.shared.name } else { &current.unwrap_or(self.shared.name.clone()) };

@@ -58,4 +58,11 @@ impl Disk for Medium {
             Medium::Memory(memory) => memory.sync_names(),
         }
     }
+
+    fn forget(&mut self, names: &[String]) -> Result<(), DiskError> {
+        match self {
+            Medium::Directory(directory) => directory.forget(names),
+            Medium::Memory(memory) => memory.forget(names),
+        }
+    }
 }

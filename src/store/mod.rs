@@ -14,6 +14,7 @@
 //! | `memory` | the same in memory, for journals that need not outlive the broker |
 //! | `medium` | either of them |
 //! | `file` | a file of either, and how it is appended to |
+//! | `forgetting` | dropping what memory holds of files, so that the disk is read |
 //! | `mapped` | a file's bytes as memory: the other way to append |
 //! | `preparing` | a file in the making, step by step |
 //! | `maker` | the thread that makes the next files |
@@ -26,6 +27,7 @@
 
 mod directory;
 mod file;
+mod forgetting;
 mod holder;
 mod identity;
 mod maker;
@@ -36,7 +38,7 @@ mod preparing;
 mod steward;
 mod syncing;
 
-pub use directory::Directory;
+pub use directory::{Directory, DirectoryError};
 pub use file::{Append, File};
 pub use holder::Holder;
 pub use identity::{boot_id, random_id};

@@ -1,6 +1,7 @@
 //! The media, tried on real files.
 
 mod faults;
+mod forgetting;
 mod full;
 mod injected;
 mod media;
@@ -15,8 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a failed medium says.
 #[track_caller]
-fn words<T>(result: Result<T, DiskError>) -> String {
-    match result {
+fn words<T>(result: Result<T, impl Into<DiskError>>) -> String {
+    match result.map_err(Into::into) {
         Err(DiskError::Failed(words)) => words,
         Err(other) => panic!("{other:?}"),
         Ok(_) => panic!("it should have been refused"),

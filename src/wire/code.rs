@@ -152,7 +152,7 @@ codes! {
     ShortIdOutOfRange = 104, "SHORT_ID_OUT_OF_RANGE", Retry::Never;
     /// The topic's journal has no room left, and waits for space on its disk.
     JournalFull = 105, "JOURNAL_FULL", Retry::After(1_000);
-    /// The topic's journal could not write or sync, and takes nothing more.
+    /// The topic's journal could not be opened, write or sync, and takes nothing more.
     JournalFailed = 106, "JOURNAL_FAILED", Retry::Never;
     /// The topic's last sequence is not the expected one.
     Conflict = 107, "CONFLICT", Retry::Never;

@@ -34,13 +34,6 @@ impl Broker {
         Broker::from(command, file)
     }
 
-    /// Starts one that is to refuse to serve, and waits for its end.
-    #[track_caller]
-    pub(crate) fn fail_to_start(config: &str) -> Ended {
-        let file = ConfigFile::new(config);
-        Process::start(fanwire(&["serve", "--listen", "127.0.0.1:0", "--config", file.path()])).end()
-    }
-
     /// On a free port, with no more than so many open files.
     pub(crate) fn start_with_open_files(open_files_max: u32, config: &str) -> Broker {
         let file = ConfigFile::new(config);

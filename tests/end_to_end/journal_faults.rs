@@ -2,10 +2,9 @@
 //! files that are damaged, foreign, or a newer release's.
 
 use super::broker::Broker;
-use super::journal_scene::{DataDirectory, SMALL_SEGMENTS, configuration, history_of};
+use super::journal_scene::{DataDirectory, SMALL_SEGMENTS, configuration, from, history_of, subscribed};
 use super::peer::{Peer, Witness, publish};
-use super::private_disk::{hold_mounts, on_boot};
-use super::process::{Ended, Process, eventually, fanwire};
+use super::process::{Process, eventually, fanwire};
 use fanwire_wire::Code;
 use fanwire_wire::frame::{AckLevel, Frame, Outcome, Scope, Start};
 use rustix::process::Signal;
@@ -90,20 +89,16 @@ fn a_sync_that_fails_is_final_and_the_next_start_does_not_trust_the_page_cache()
     broker.signal(Signal::TERM);
     let ended = broker.end();
     assert!(ended.err.contains("the journal was not closed"), "{}", ended.err);
-    let refused = Broker::fail_to_start(&config);
-    assert_eq!(refused.status.code(), Some(1), "{}", refused.err);
-    for said in ["a sync failed before the last end", "restart the machine", "events"] {
-        assert!(refused.err.contains(said), "{said}: {}", refused.err);
-    }
-    println!("{acked} durable acknowledgements, then: {}", refused.err.trim());
-    if !rustix::process::geteuid().is_root() {
-        return println!("not seen on another boot: only root can make one");
-    }
-    let boot = Boot::new();
-    let mounts = hold_mounts();
-    let broker = Broker::start_by(&config, |command| on_boot(&boot.0, None, command));
-    drop(mounts);
+    // As long as somebody makes the machine keep what may not be on the disk, nothing of it is read.
+    let mapped = map_whole(&newest_segment(&data));
+    let said = ["a sync failed before the last end", ".segment", "drop from memory", "unmount"];
+    println!("{acked} durable acknowledgements, then: {}", expect_refusal(&config, &said));
+    drop(mapped);
+    let broker = Broker::start(&config);
     assert!(expect_held(&broker, acked) > epoch, "what was released may be lost, so a new epoch begins");
+    let mut peer = Peer::welcomed(broker.address());
+    peer.send(publish("match/1", AckLevel::Durable, b"anew"));
+    assert!(matches!(peer.frame(), Frame::Ack(ack) if ack.first_sequence > acked));
 }
 
 #[test]
@@ -122,24 +117,18 @@ fn a_sync_that_fails_while_the_broker_ends_is_not_hidden_by_the_last_one() {
     broker.signal(Signal::TERM);
     let ended = broker.end();
     assert!(ended.err.contains("the journal was not closed"), "{}", ended.err);
-    expect_refusal(&Broker::fail_to_start(&config), &["a sync failed before the last end"]);
+    Broker::start(&config).wait_for_log(&["a new epoch begins", "PowerLost"]);
 }
 
-/// A file that names another boot.
-struct Boot(PathBuf);
-
-impl Boot {
-    fn new() -> Boot {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("boot-faults-{}", std::process::id()));
-        std::fs::write(&path, "00000000-0000-4000-8000-00000000000b\n").expect("writes");
-        Boot(path)
-    }
+fn newest_segment(data: &DataDirectory) -> PathBuf {
+    let files = std::fs::read_dir(data.events()).expect("lists").flatten().map(|entry| entry.path());
+    files.filter(|path| path.extension().is_some_and(|is| is == "segment")).max().expect("there is one")
 }
 
-impl Drop for Boot {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
+/// A file that is in use as memory, so that the machine can't drop what it holds of it.
+fn map_whole(path: &Path) -> memmap2::MmapRaw {
+    let file = std::fs::File::options().read(true).write(true).open(path).expect("opens");
+    memmap2::MmapOptions::new().populate().map_raw(&file).expect("maps")
 }
 
 #[test]
@@ -220,10 +209,74 @@ fn overwrite(path: &Path, offset: usize, change: impl FnOnce(&mut [u8])) {
     std::fs::write(path, bytes).expect("writes");
 }
 
+/// A broker starts without its journal `events`, and says why; returns what it says.
 #[track_caller]
-fn expect_refusal(ended: &Ended, said: &[&str]) {
-    assert_eq!(ended.status.code(), Some(1), "{}", ended.err);
-    assert!(said.iter().all(|said| ended.err.contains(said)), "{said:?}: {}", ended.err);
+fn expect_refusal(config: &str, said: &[&str]) -> String {
+    let broker = Broker::start(config);
+    let line = broker.wait_for_log(&["the journal is refused", "events"]);
+    assert!(said.iter().all(|said| line.contains(said)), "{said:?}: {line}");
+    assert!(broker.banner().contains("REFUSED"), "{}", broker.banner());
+    let mut peer = Peer::welcomed(broker.address());
+    peer.send(publish("match/1", AckLevel::Routed, b"lost"));
+    peer.expect_refused(Scope::Publish, Code::JournalFailed, 1);
+    drop(peer);
+    broker.signal(Signal::TERM);
+    let ended = broker.end();
+    assert_eq!(ended.status.code(), Some(0), "it drains: {}", ended.err);
+    line
+}
+
+#[test]
+fn a_journal_that_is_damaged_is_refused_and_everything_else_is_served() {
+    let (data, config, segments) = closed_journal();
+    let config = format!("{config}[[journal]]\nname = \"other\"\ntopics = [\"other/#\"]\n");
+    let last = segments.last().expect("several");
+    overwrite(last, 200, |bytes| bytes[0] ^= 1);
+    let broker = Broker::start(&config);
+    let name = last.file_name().expect("a file").to_str().expect("text");
+    let directory = data.events();
+    let directory = directory.to_str().expect("text");
+    let repair = format!("fanwire journal verify --repair {directory}");
+    let line =
+        broker.wait_for_log(&["\"error\"", "the journal is refused", "events", name, "damaged at offset", &repair]);
+    println!("{line}\n{}", broker.banner());
+    let mut peer = Peer::welcomed(broker.address());
+    for (number, ack) in (1..).zip([AckLevel::Routed, AckLevel::Journaled, AckLevel::Durable]) {
+        peer.send(publish("match/1", ack, b"lost"));
+        peer.expect_refused(Scope::Publish, Code::JournalFailed, number);
+    }
+    peer.send(publish("match/2", AckLevel::None, b"lost"));
+    peer.expect_refused(Scope::UnackedPublish, Code::JournalFailed, 0);
+    for (subscription, start) in (1..).zip([Start::First, Start::Resume { epoch: 1, last: 1 }]) {
+        peer.send(from(start, subscription, "match/1"));
+        peer.expect_refused(Scope::Subscription, Code::HistoryFailed, subscription.into());
+    }
+    let live = subscribed(&mut peer, from(Start::Live, 3, "match/#"));
+    assert_eq!((live.outcome, live.epoch), (Outcome::Live, 0));
+    peer.expect_quiet();
+    peer.send(publish("other/1", AckLevel::Durable, b"kept"));
+    assert!(matches!(peer.frame(), Frame::Ack(ack) if ack.first_sequence == 1));
+    assert_eq!(history_of(broker.address(), Start::First, "other/#").0.len(), 1);
+    Witness::of(&broker).is_served();
+    drop(peer);
+    let journal = |arguments: &[&str]| {
+        let ended = Process::start(fanwire(&[&["journal"], arguments].concat())).end();
+        (ended.status.code(), String::from_utf8_lossy(&ended.out).into_owned(), ended.err)
+    };
+    let (_, listed, told) = journal(&["ls", data.path().to_str().expect("text")]);
+    assert!(listed.contains("events") && listed.contains("other"), "{listed}{told}");
+    // Nobody has it locked, so it is repaired while the others are served.
+    let (code, repaired, told) = journal(&["verify", "--repair", directory]);
+    assert_eq!(code, Some(0), "{repaired}{told}");
+    broker.signal(Signal::TERM);
+    let ended = broker.end();
+    assert_eq!(ended.status.code(), Some(0), "it drains: {}", ended.err);
+    let broker = Broker::start(&config);
+    let (log, _, _) = history_of(broker.address(), Start::First, "match/1");
+    assert!(!log.is_empty() && log.len() < 400, "{} records are left", log.len());
+    let mut peer = Peer::welcomed(broker.address());
+    peer.send(publish("match/1", AckLevel::Durable, b"anew"));
+    assert!(matches!(peer.frame(), Frame::Ack(ack) if ack.first_sequence == log.len() as u64 + 1));
 }
 
 #[test]
@@ -234,10 +287,8 @@ fn damage_in_what_was_durable_is_told_with_file_and_offset_and_nothing_is_thrown
     let sound = std::fs::read(last).expect("reads");
     overwrite(last, 200, |bytes| bytes[0] ^= 1);
     let damaged = std::fs::read(last).expect("reads");
-    let ended = Broker::fail_to_start(&config);
-    expect_refusal(&ended, &[name, "damaged at offset", "restore the file from a copy"]);
+    println!("{}", expect_refusal(&config, &[name, "damaged at offset", "restore the file from a copy"]));
     assert_eq!(std::fs::read(last).expect("reads"), damaged, "its bytes are kept");
-    println!("{}", ended.err.trim());
     let verify = || Process::start(fanwire(&["journal", "verify", data.events().to_str().expect("text")])).end();
     let verified = verify();
     let told = [String::from_utf8_lossy(&verified.out).into_owned(), verified.err.clone()].concat();
@@ -260,14 +311,14 @@ fn files_that_are_foreign_newer_or_missing_are_told_with_advice() {
     let name = |path: &Path| path.file_name().expect("a file").to_str().expect("text").to_owned();
     let sound = std::fs::read(last).expect("reads");
     std::fs::copy(others.last().expect("several"), last).expect("copies");
-    expect_refusal(&Broker::fail_to_start(&config), &[&name(last), "another journal", "move it out"]);
+    expect_refusal(&config, &[&name(last), "another journal", "move it out"]);
     std::fs::write(last, &sound).expect("writes");
     overwrite(last, 8, |bytes| bytes[0] = 99);
-    expect_refusal(&Broker::fail_to_start(&config), &[&name(last), "newer release", "version 99"]);
+    expect_refusal(&config, &[&name(last), "newer release", "version 99"]);
     std::fs::write(last, &sound).expect("writes");
     let away = middle.with_extension("away");
     std::fs::rename(middle, &away).expect("renames");
-    expect_refusal(&Broker::fail_to_start(&config), &["missing", "restore the file from a copy"]);
+    expect_refusal(&config, &["missing", "restore the file from a copy"]);
     std::fs::rename(&away, middle).expect("renames");
     let broker = Broker::start(&config);
     assert_eq!(history_of(broker.address(), Start::First, "match/1").0.len(), 400);

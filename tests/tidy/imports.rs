@@ -46,13 +46,14 @@ const MODULES_OF_ROOT: [(&str, &[&str]); 9] = [
 ];
 
 /// Files that may contain `unsafe`: allocators that count, so that tests see what allocates, the ring between
-/// reactors, which loom checks, stores into a mapped file, the map of the bench's floors, and the call that cuts a file
-/// system's power.
+/// reactors, which loom checks, stores into a mapped file, asking which of its pages are in memory, the map of the
+/// bench's floors, and the call that cuts a file system's power.
 const UNSAFE_FILES: &[&str] = &[
     "src/bench/mapped.rs",
     "src/client/tests/allocation.rs",
     "src/core/tests/allocation.rs",
     "src/reactor/mailbox/ring.rs",
+    "src/store/forgetting.rs",
     "src/store/mapped.rs",
     "tests/allocation.rs",
     "tests/end_to_end/private_disk.rs",

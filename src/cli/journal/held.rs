@@ -37,7 +37,6 @@ impl Held {
             boot: boot_id().map_err(|error| failed(error.to_string()))?,
             fresh_id: random_id().map_err(|error| failed(error.to_string()))?,
             repair,
-            is_uncached: false,
         };
         let (log, recovery) =
             Log::open(opened.clone(), settings, indexing(), &opening).map_err(|error| failed(error.to_string()))?;

@@ -64,7 +64,7 @@ impl Place {
             (_, Some(Holder { process: Some(process) })) => format!("running: process {process} has it"),
             (_, Some(Holder { process: None })) => "running: a process that can't be seen from here has it".to_owned(),
             (Ok(State { sync_failed: true, .. }), None) => "sync failed: what was written last may not be on the \
-                 medium, whatever can be read now; see the broker's log"
+                 medium, whatever can be read now; the next start reads what is there"
                 .to_owned(),
             (Ok(State { is_clean: true, .. }), None) => "clean: it was closed, with everything synced".to_owned(),
             (Ok(State { is_new: true, .. }), None) => "unfinished: the broker ended while it was made; the next start \

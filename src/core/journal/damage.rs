@@ -173,7 +173,7 @@ impl<D: Disk> Walk<'_, D> {
             let zeros = vec![0; CHUNK_BYTES.min((end - at) as usize)];
             file.write(at.into(), &zeros)?;
         }
-        file.sync()?;
+        self.note_sync(file.sync())?;
         let segment = names::segment(base);
         self.recovery.cuts.push(Cut { segment, offset: begin, bytes: bytes.len() as u64, kept_as: Some(kept_as) });
         Ok(())

@@ -8,7 +8,8 @@
 //!   for itself, in any order;
 //! - what a file has never been written holds zeros once the file was made;
 //! - a name is durable after `sync_names`, and a file's length and zeros after its own `sync`;
-//! - after a failed `sync` nothing can be said of what was written before it: it is never tried again.
+//! - after a failed `sync` nothing can be said of what was written before it: it is never tried again, and reads may
+//!   show what the medium does not hold, until it is told to `forget`.
 
 use std::fmt;
 
@@ -59,6 +60,13 @@ pub trait Disk: Clone + Send + 'static {
 
     /// Makes the names as they are now durable.
     fn sync_names(&mut self) -> Result<(), DiskError>;
+
+    /// Makes sure that what is read of these files from now on is what the medium holds, whatever memory held of them.
+    /// Nobody has them open. An error says why that is not sure; nothing is read then.
+    fn forget(&mut self, names: &[String]) -> Result<(), DiskError> {
+        let _ = names;
+        Err(DiskError::Failed("nothing can be read around what memory holds here".to_owned()))
+    }
 }
 
 /// One file. Its size never changes.

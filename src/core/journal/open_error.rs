@@ -24,7 +24,10 @@ pub enum Fault {
     /// The state file does not fit the segments: it is older or newer than they are.
     StateStale,
     /// A sync failed in the last life, and the page cache may hold what the disk does not.
-    SyncFailed,
+    SyncFailed {
+        /// Why it can't be read around.
+        why: DiskError,
+    },
     /// A newer release wrote it, in this version of the format.
     Newer {
         /// The version.
@@ -102,8 +105,10 @@ impl fmt::Display for Fault {
             Fault::StateMissing => formatter.write_str("the state file is missing, though there are segments"),
             Fault::StateDamaged => formatter.write_str("the state file is damaged"),
             Fault::StateStale => formatter.write_str("the state file does not fit the segments beside it"),
-            Fault::SyncFailed => formatter
-                .write_str("a sync failed before the last end, and what memory holds of it may differ from the disk"),
+            Fault::SyncFailed { why } => write!(
+                formatter,
+                "a sync failed before the last end, and what memory holds may differ from the disk: {why}"
+            ),
             Fault::Newer { version } => {
                 write!(formatter, "a newer release wrote it, in version {version} of the format")
             }
@@ -133,12 +138,29 @@ impl fmt::Display for Fault {
 }
 
 impl Fault {
+    /// Whether an opening with `repair` would go on.
+    pub const fn is_repairable(&self) -> bool {
+        !matches!(
+            self,
+            Fault::Disk(_)
+                | Fault::SyncFailed { .. }
+                | Fault::Newer { .. }
+                | Fault::Foreign
+                | Fault::Misnamed { .. }
+                | Fault::NoSegments
+                | Fault::Missing { .. }
+                | Fault::OldDamage(_)
+        )
+    }
+
     /// What to do.
     fn remedy(&self) -> &'static str {
         match self {
             Fault::Disk(DiskError::Full) => "make room on the disk and start again",
             Fault::Disk(_) => "see to the disk and its permissions and start again",
-            Fault::SyncFailed => "see to the disk, then restart the machine",
+            Fault::SyncFailed { .. } => {
+                "see to the disk, then unmount its file system and mount it again, or restart the machine"
+            }
             Fault::Newer { .. } => "start the release that wrote it, or a newer one",
             Fault::Foreign | Fault::Misnamed { .. } => {
                 "move it out of the directory; put back the file of that name if it is missing then"

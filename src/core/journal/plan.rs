@@ -26,8 +26,10 @@ pub struct Planned {
     pub filters: Vec<String>,
     /// It ends with the process, so nothing in it is `journaled` or `durable`.
     pub is_volatile: bool,
-    /// The epoch that its records are written in while the broker runs.
+    /// The epoch that its records are written in while the broker runs; 0 if it is refused.
     pub epoch: u64,
+    /// It could not be opened: nothing is kept of its topics, and nothing in it can be read.
+    pub is_refused: bool,
 }
 
 /// All journals of a broker. Clones are the same plan.
@@ -151,7 +153,8 @@ mod tests {
 
     #[test]
     fn a_topic_belongs_to_the_journal_that_names_it() {
-        let planned = |filter: &str| Planned { filters: vec![filter.into()], is_volatile: false, epoch: 1 };
+        let planned =
+            |filter: &str| Planned { filters: vec![filter.into()], is_volatile: false, epoch: 1, is_refused: false };
         let plan = Plan::new(vec![planned("match/#"), planned("orders/+/log")]);
         assert_eq!(plan.journal_of("match/7"), JournalId(0));
         assert_eq!(plan.journal_of("orders/eu/log"), JournalId(1));

@@ -38,8 +38,6 @@ pub struct Opening {
     pub fresh_id: [u8; 16],
     /// Whether to go on where damage would otherwise stop it, without what is damaged and what lies behind.
     pub repair: bool,
-    /// Whether files are read around the page cache, which nobody may trust after a failed sync.
-    pub is_uncached: bool,
 }
 
 /// How a journal's last life ended.
@@ -229,8 +227,8 @@ fn reopen<D: Disk>(
     state: State,
 ) -> Result<(Recovered<D>, Recovery), OpenError> {
     let is_same_boot = state.boot == opening.boot;
-    if state.sync_failed && is_same_boot && !opening.is_uncached {
-        return Err(OpenError::new(names::STATE, Fault::SyncFailed));
+    if state.sync_failed && is_same_boot {
+        distrust(&mut disk, &state)?;
     }
     let start = match (state.is_clean, is_same_boot) {
         _ if state.sync_failed => Start::PowerLost,
@@ -269,6 +267,16 @@ fn reopen<D: Disk>(
         }
     }
     Ok(walk.finish(begin))
+}
+
+/// A sync has failed, and the machine that may remember what its disk never got is still running: it is made to forget
+/// that. What is said of the last life is written anew before, durably: it may stand in memory alone.
+fn distrust<D: Disk>(disk: &mut D, state: &State) -> Result<(), OpenError> {
+    let on_disk = |error| OpenError::disk(names::STATE, error);
+    state.store(disk).map_err(on_disk)?;
+    let mut files = disk.list().map_err(on_disk)?;
+    files.retain(|name| names::kind(name) != Kind::Other);
+    disk.forget(&files).map_err(|why| OpenError::new(names::STATE, Fault::SyncFailed { why }))
 }
 
 /// What files there are.
@@ -514,14 +522,25 @@ impl<D: Disk> Walk<'_, D> {
         Ok(has_rest.then(|| found.clone()))
     }
 
+    /// A sync that fails here is as final as any: the next start on this boot is not to believe what memory shows.
+    pub(super) fn note_sync(&mut self, outcome: Result<(), DiskError>) -> Result<(), DiskError> {
+        if outcome.is_err() {
+            self.state = State { boot: self.opening.boot, is_clean: false, ..self.state };
+            self.state.note_sync_failed(&mut self.disk);
+        }
+        outcome
+    }
+
     /// Makes durable what was found, begins an epoch if one is due, and writes down that the journal runs.
     fn settle(&mut self, begin: usize, is_repaired: bool) -> Result<(), OpenError> {
         if self.recovery.start != Start::Clean || is_repaired || !self.recovery.cuts.is_empty() {
-            for segment in &self.segments[begin..] {
-                let name = names::segment(segment.base);
-                segment.file.sync().map_err(|error| OpenError::disk(&name, error))?;
+            for index in begin..self.segments.len() {
+                let FoundSegment { base, file, .. } = &self.segments[index];
+                let (name, synced) = (names::segment(*base), file.sync());
+                self.note_sync(synced).map_err(|error| OpenError::disk(&name, error))?;
             }
-            self.disk.sync_names().map_err(|error| OpenError::disk("the directory", error))?;
+            let synced = self.disk.sync_names();
+            self.note_sync(synced).map_err(|error| OpenError::disk("the directory", error))?;
         }
         self.recovery.epoch_change = match self.recovery.start {
             _ if is_repaired => Some(EpochChange::Repaired),

@@ -152,6 +152,16 @@ impl State {
         State::decode(&bytes)
     }
 
+    /// Writes down that a sync has failed. A disk that fails may fail at this, too; then it is written over what is
+    /// there, and not synced: whoever starts while the machine runs reads it from memory, and nobody else needs it.
+    pub(super) fn note_sync_failed<D: Disk>(&mut self, disk: &mut D) {
+        self.sync_failed = true;
+        if self.store(disk).is_err() {
+            // If even this fails, the next start finds a log that was not closed; there is nothing more to be done.
+            let _ = disk.open(names::STATE).and_then(|file| file.write(0, &self.encode()));
+        }
+    }
+
     /// Replaces the file; the new one is durable afterwards.
     pub fn store<D: Disk>(&self, disk: &mut D) -> Result<(), DiskError> {
         store_whole(disk, names::STATE, &self.encode())

@@ -107,9 +107,7 @@ impl<D: Disk> SyncTask<D> {
     pub fn run(&mut self) -> Result<(), DiskError> {
         let outcome = self.failure.clone().map_or_else(|| self.sync(), Err);
         if outcome.is_err() {
-            let state = State { sync_failed: true, ..self.state };
-            // If even this fails, the next start finds a log that was not closed; nothing more can be done here.
-            let _ = state.store(&mut self.disk);
+            self.state.note_sync_failed(&mut self.disk);
         }
         outcome
     }

@@ -21,6 +21,8 @@ mod memory;
 mod overflow;
 #[path = "shard/plain_text.rs"]
 mod plain_text;
+#[path = "shard/refused_journals.rs"]
+mod refused_journals;
 #[path = "shard/remote_groups.rs"]
 mod remote_groups;
 #[path = "shard/remote_requests.rs"]

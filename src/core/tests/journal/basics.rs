@@ -8,7 +8,7 @@ pub(crate) const SETTINGS: LogSettings =
     LogSettings { segment_bytes: 4096, topics_max: 1000, is_volatile: false, seed: 7 };
 
 pub(crate) fn opening(boot: u8) -> Opening {
-    Opening { now_us: 1000, boot: [boot; 16], fresh_id: [9; 16], repair: false, is_uncached: false }
+    Opening { now_us: 1000, boot: [boot; 16], fresh_id: [9; 16], repair: false }
 }
 
 pub(crate) fn open(disk: &SimulatedDisk, boot: u8) -> (Log<SimulatedDisk>, Recovery) {

@@ -281,10 +281,54 @@ fn after_a_failed_sync_memory_is_not_trusted() {
     log.note_sync_failed(&error);
     assert_eq!(disk.operations(), operations, "the log's own thread touches no dying disk");
     drop(log);
-    assert_eq!(refused(&disk, false).fault, Fault::SyncFailed);
-    let uncached = Opening { is_uncached: true, ..opening(1) };
-    let (_, recovery) = Log::open(disk.clone(), SETTINGS, PLAIN, &uncached).expect("the disk is read itself");
+    // What memory held of the disk was written down anew first; then, as long as it can't be dropped, nothing is read.
+    let unforgetting = disk.copy();
+    let operations = unforgetting.operations();
+    let writes = 5;
+    unforgetting.plan(operations + writes + 1, crate::disk::Plan::Failure);
+    let error = refused(&unforgetting, false);
+    assert!(matches!(error.fault, Fault::SyncFailed { .. }), "{error}");
+    assert_eq!(unforgetting.operations(), operations + writes + 1, "nothing else was tried");
+    let (_, recovery) = open(&disk, 1);
+    assert_eq!(recovery.start, Start::PowerLost);
     assert!(recovery.epoch > first.epoch);
+}
+
+/// A killed log with a record that was never synced, and its epoch.
+fn killed() -> (SimulatedDisk, u64) {
+    let disk = SimulatedDisk::new(3);
+    let (mut log, first) = open(&disk, 1);
+    publish(&mut log, &publication("a", b"x"));
+    log.commit().expect("the disk is sound");
+    (disk, first.epoch)
+}
+
+#[test]
+fn a_failed_sync_is_known_as_long_as_the_machine_runs_though_its_note_failed_too() {
+    let disk = SimulatedDisk::new(3);
+    let (mut log, first) = open(&disk, 1);
+    publish(&mut log, &publication("a", b"x"));
+    log.commit().expect("the disk is sound");
+    for operation in 1..=2 {
+        disk.plan(disk.operations() + operation, crate::disk::Plan::Failure);
+    }
+    let error = log.sync_task().expect("there is something to sync").run().expect_err("as planned");
+    log.note_sync_failed(&error);
+    drop(log);
+    let (_, recovery) = open(&disk, 1);
+    assert_eq!(recovery.start, Start::PowerLost);
+    assert!(recovery.epoch > first.epoch);
+}
+
+#[test]
+fn a_sync_that_fails_while_a_journal_is_opened_is_known_to_the_next_start() {
+    let (disk, epoch) = killed();
+    disk.plan(disk.operations() + 1, crate::disk::Plan::Failure);
+    let Err(error) = try_open(&disk, End::Killed, false) else { panic!("it was opened") };
+    assert!(matches!(error.fault, Fault::Disk(_)), "{error}");
+    let (_, recovery) = open(&disk, 1);
+    assert_eq!(recovery.start, Start::PowerLost);
+    assert!(recovery.epoch > epoch);
 }
 
 #[test]
@@ -312,7 +356,7 @@ fn a_sealing_whose_sync_failed_is_written_down_by_the_next_sync_task_or_at_the_e
             assert_eq!(task.run(), Err(error));
             assert!(log.failure_task().is_none(), "once is enough");
         }
-        assert_eq!(refused(&disk, false).fault, Fault::SyncFailed);
+        assert_eq!(open(&disk, 1).1.start, Start::PowerLost);
     }
 }
 

@@ -163,6 +163,29 @@ impl World {
         }
     }
 
+    /// Of what was written since the last sync, any of it is there. A kind disk has something of each sector.
+    fn lose_unsynced(&mut self, inode: usize, is_kind: bool) {
+        let World { inodes, chance, .. } = self;
+        let inode = &mut inodes[inode];
+        for (sector, versions) in std::mem::take(&mut inode.versions) {
+            let begin = sector * SECTOR_BYTES;
+            let count = versions.len() as u64;
+            let pick = if is_kind { chance.below(count) + 1 } else { chance.below(count + 1) };
+            if pick > 0 {
+                let version = &versions[pick as usize - 1];
+                inode.synced[begin..begin + version.len()].copy_from_slice(version);
+            }
+        }
+        inode.now.clone_from(&inode.synced);
+        inode.is_there = true;
+    }
+
+    /// Memory holds nothing more of a file than the disk does.
+    fn forget(&mut self, inode: usize) {
+        let is_kind = self.chance.below(4) == 0;
+        self.lose_unsynced(inode, is_kind);
+    }
+
     fn lose_power(&mut self) {
         let mut names = self.synced_names.clone();
         for change in &self.changes {
@@ -171,19 +194,12 @@ impl World {
             }
         }
         let is_kind = self.chance.below(4) == 0;
-        for inode in &mut self.inodes {
-            let has_length = inode.is_there || self.chance.coin();
-            let mut left = if has_length { inode.synced.clone() } else { Vec::new() };
-            for (sector, versions) in &inode.versions {
-                let begin = sector * SECTOR_BYTES;
-                let count = versions.len() as u64;
-                let pick = if is_kind { self.chance.below(count) + 1 } else { self.chance.below(count + 1) };
-                if pick > 0 && has_length {
-                    let version = &versions[pick as usize - 1];
-                    left[begin..begin + version.len()].copy_from_slice(version);
-                }
+        for inode in 0..self.inodes.len() {
+            if !self.inodes[inode].is_there && !self.chance.coin() {
+                self.inodes[inode] =
+                    Inode { synced: Vec::new(), is_there: true, now: Vec::new(), versions: BTreeMap::new() };
             }
-            *inode = Inode { synced: left.clone(), is_there: true, now: left, versions: BTreeMap::new() };
+            self.lose_unsynced(inode, is_kind);
         }
         self.synced_names.clone_from(&names);
         self.names = names;
@@ -324,6 +340,14 @@ impl Disk for SimulatedDisk {
         self.world().sync(|world| {
             world.synced_names = world.names.clone();
             world.changes.clear();
+        })
+    }
+
+    fn forget(&mut self, names: &[String]) -> Result<(), DiskError> {
+        self.world().whole(|world| {
+            for name in names {
+                world.forget(world.names[name]);
+            }
         })
     }
 }

@@ -12,6 +12,7 @@ use crate::index::PLAIN;
 use fanwire_core::journal::catalog::Segment;
 use fanwire_core::journal::disk::{Disk, DiskError, DiskFile};
 use fanwire_core::journal::format::{Found, HEADER_BYTES, Item, NO_BASE, Producer, read_item};
+use fanwire_core::journal::state::State;
 use fanwire_core::journal::{
     Admission, CommitError, Fault, Log, OpenError, Opening, Publication, Recovery, Refusal, SealError, Start, SyncTask,
     TopicRef, names,
@@ -50,7 +51,7 @@ pub(crate) enum Stopped {
     Process,
     /// The machine ended.
     Machine,
-    /// The process ended after a failed sync, and what was not synced is read as the disk has it.
+    /// The process ended after a failed sync: what was not synced is read as the disk has it, once it is opened.
     Cache,
 }
 
@@ -284,17 +285,19 @@ impl Run {
                 self.has_lost_power = true;
             }
             Stopped::Cache => {
-                self.disk.restart_machine();
+                self.disk.restart_process();
                 self.has_lost_power = true;
             }
         }
+        self.note_failed_sync();
         self.now_us += 1;
-        let opening = Opening { now_us: self.now_us, is_uncached: true, ..opening(self.boot) };
+        let opening = Opening { now_us: self.now_us, ..opening(self.boot) };
         let mut opened = Log::open(self.disk.clone(), SETTINGS, PLAIN, &opening);
         for _ in 0..PLANNED_FAULTS_MAX {
             if !matches!(&opened, Err(OpenError { fault: Fault::Disk(_), .. })) || self.disk.is_stopped() {
                 break;
             }
+            self.note_failed_sync();
             opened = Log::open(self.disk.clone(), SETTINGS, PLAIN, &opening);
         }
         match opened {
@@ -308,6 +311,11 @@ impl Run {
                 None
             }
         }
+    }
+
+    /// After a failed sync, what was not synced is read as the disk has it: some of it may be gone.
+    fn note_failed_sync(&mut self) {
+        self.has_lost_power |= State::load(&mut self.disk).is_ok_and(|state| state.sync_failed);
     }
 
     /// Compares an opened log with what was promised, and takes over what it has.

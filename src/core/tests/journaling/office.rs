@@ -87,7 +87,7 @@ pub(crate) struct Office {
 impl Office {
     pub(crate) fn new(swarm: &Swarm, seat: &Seat) -> Office {
         let media: Vec<Medium> = swarm.syncs.iter().map(|_| Medium::default()).collect();
-        let opening = Opening { now_us: 1_000, boot: [1; 16], fresh_id: [2; 16], repair: false, is_uncached: false };
+        let opening = Opening { now_us: 1_000, boot: [1; 16], fresh_id: [2; 16], repair: false };
         let log_settings = LogSettings {
             segment_bytes: SEGMENT_BYTES,
             topics_max: 1_000,
@@ -101,6 +101,7 @@ impl Office {
             filters: vec![filter.to_owned()],
             is_volatile: false,
             epoch: log.epoch(),
+            is_refused: false,
         });
         let plan = Plan::new(planned.collect());
         let shards = seat.count();

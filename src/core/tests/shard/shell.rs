@@ -1,6 +1,7 @@
 //! The shell around the shard: sockets that take everything or nothing, and a clock that stands still.
 
 use crate::plain_text::{PlainText, lines};
+use fanwire_core::journal::plan::Plan;
 use fanwire_core::{
     Closure, Command, EncodingId, Handled, Seat, SessionId, Settings, Shard, Slices, Target, Time, command,
 };
@@ -52,8 +53,12 @@ impl Shell {
     }
 
     pub(crate) fn seated(settings: Settings, seat: Seat) -> Self {
+        Shell::planned(settings, seat, Plan::default())
+    }
+
+    pub(crate) fn planned(settings: Settings, seat: Seat, plan: Plan) -> Self {
         let now = Time::from_micros(1_000_000);
-        let mut shard = Shard::seated(settings, vec![Box::new(PlainText)], seat, now);
+        let mut shard = Shard::seated(settings, vec![Box::new(PlainText)], seat, now).with_journals(plan);
         shard.begin_turn(now);
         Shell { shard, now, received: BTreeMap::new(), full: BTreeSet::new() }
     }
