@@ -14,11 +14,17 @@
 //!
 //! All `catch-up` subscriptions of the session in that journal fall back together: they share deliveries. CURSOR stands
 //! where the first message is dropped, so that a client hands to nobody twice what other subscriptions still get.
+//!
+//! Where a stricter subscription of the session governs what a `catch-up` one gets too, it neither drops nor conflates
+//! it before that one has fallen back: then the journal has it. Such deliveries are marked in the queue (*shared*). What
+//! of them may be partly sent at the fall is *kept*, to the last.
 
-use crate::arena::{EntryKey, Key, SessionKey, SubscriptionKey};
+use crate::arena::{ChunkKey, EntryKey, Key, SessionKey, SubscriptionKey, TopicKey};
 use crate::chunk::Origin;
 use crate::encoding::Event;
 use crate::journal::plan::JournalId;
+use crate::outbox::Content;
+use crate::settings::ENTRY_BYTES;
 use crate::shard::Shard;
 use crate::subscription::Subscription;
 use fanwire_wire::frame::{Policy, Start};
@@ -27,24 +33,44 @@ use smallvec::SmallVec;
 impl Shard {
     /// A message of a journal has no room under a `catch-up` subscription: all of the session's there fall back.
     pub(crate) fn fall_back(&mut self, session: SessionKey, arriving: Origin) {
-        let journal = arriving.journal;
-        let stretch = self.first_to_go(session, journal).unwrap_or(arriving.stretch);
+        let first = self.first_to_go(session, arriving.journal);
+        let stretch = first.map_or(arriving.stretch, |(_, origin)| origin.stretch);
+        self.fall_back_to(session, arriving.journal, stretch, Some(arriving.floor));
+        self.sessions[session].meeting.catches_up = false;
+    }
+
+    /// Something that is shared is to be dropped from the queue. Returns whether who shares it has fallen back; if not,
+    /// it has to stay.
+    pub(crate) fn fall_back_behind(&mut self, session: SessionKey, shared: EntryKey) -> bool {
+        let origin = self.chunks.get(self.entries[shared].chunk).origin.expect("only records are shared");
+        if self.sent_stretch(session, origin.journal).is_some_and(|sent| origin.stretch <= sent) {
+            return false;
+        }
+        let (_, first) = self.first_to_go(session, origin.journal).expect("this one can go");
+        self.fall_back_to(session, origin.journal, first.stretch, None);
+        true
+    }
+
+    /// All `catch-up` subscriptions in a journal fall back to a stretch, or to where they began to listen; what arrives
+    /// has this floor. Those stay for whom nothing is queued, if nothing arrives.
+    fn fall_back_to(&mut self, session: SessionKey, journal: JournalId, stretch: u64, arriving_floor: Option<u64>) {
         let subscriptions = self.catch_up_subscriptions(session, journal);
         // One that began to listen later has nothing to drop of what came before.
         let begins = subscriptions.iter().map(|key| stretch.max(self.listening_since(session, *key)));
         let begins: SmallVec<[u64; 4]> = begins.collect();
-        let mut positions: SmallVec<[u64; 4]> = SmallVec::new();
-        for (subscription, begin) in subscriptions.iter().zip(&begins) {
-            let first = self.first_of_stretch(session, journal, *begin);
-            let position = first.map_or(arriving.floor, |(_, origin)| origin.floor);
+        let mut falls: SmallVec<[(SubscriptionKey, u64, u64); 4]> = SmallVec::new();
+        for (subscription, begin) in subscriptions.iter().zip(begins) {
+            let first = self.first_of_stretch(session, journal, begin);
+            let Some(position) = first.map(|(_, origin)| origin.floor).or(arriving_floor) else { continue };
             let event = Event::Cursor { subscription: self.subscriptions[*subscription].number, position };
             match first {
                 Some((entry, _)) => self.insert_event(session, entry, &event),
                 None => self.enqueue_event(session, &event),
             }
-            positions.push(position);
+            falls.push((*subscription, begin, position));
         }
-        for ((subscription, begin), position) in subscriptions.into_iter().zip(begins).zip(positions) {
+        self.end_sharing(session, journal, stretch);
+        for (subscription, begin, position) in falls {
             self.drop_stretches(subscription, begin);
             self.counters.fallen_back += 1;
             self.open_cursor(subscription, Start::Position { position }, true);
@@ -66,7 +92,11 @@ impl Shard {
         let Subscription { session, journal, policy, .. } = self.subscriptions[key];
         if policy == Policy::CatchUp {
             self.begin_listening();
-            for other in self.catch_up_subscriptions(session, journal) {
+            let others = self.catch_up_subscriptions(session, journal);
+            if others.iter().any(|other| *other != key) {
+                self.end_sharing(session, journal, u64::MAX);
+            }
+            for other in others {
                 self.note_listening(other);
             }
             self.forget_listening(key);
@@ -85,13 +115,56 @@ impl Shard {
         listening.iter().find(|(known, _)| *known == key).map_or(0, |(_, since)| *since)
     }
 
-    /// The first stretch of a journal in the queue of which nothing can have been sent.
-    fn first_to_go(&self, session: SessionKey, journal: JournalId) -> Option<u64> {
-        let turn_stretch = self.journaling.turn_stretch;
-        let (_, kept) = self.first_of_stretch(session, journal, 0)?;
-        let is_of_this_turn = kept.stretch >= turn_stretch;
-        let begin = if is_of_this_turn { kept.stretch } else { kept.stretch + 1 };
-        self.first_of_stretch(session, journal, begin).map(|(_, origin)| origin.stretch)
+    /// A conflating subscription governs: whether it gets all of a chunk nevertheless, because a `catch-up` one shares
+    /// it. That one falls back where the queue has no room for all.
+    pub(crate) fn is_for_catch_up(&mut self, session: SessionKey, topic: TopicKey, chunk: ChunkKey) -> bool {
+        let Some(origin) = self.shared_origin(session, chunk) else { return false };
+        if self.sessions[session].has_held {
+            self.end_held_of(session, topic);
+        }
+        let parts_bytes = self.chunks.get(chunk).span_count() * ENTRY_BYTES;
+        let has_room = self.has_room(session, self.chunks.get(chunk).length().saturating_add(parts_bytes));
+        if !has_room {
+            self.fall_back(session, origin);
+        }
+        has_room
+    }
+
+    /// Where a chunk comes from that is being delivered to a session, if some `catch-up` subscription there gets it.
+    pub(crate) fn shared_origin(&self, session: SessionKey, chunk: ChunkKey) -> Option<Origin> {
+        // A value that was held back is nobody's but its own subscription's, and has no origin.
+        self.chunks.get(chunk).origin.filter(|_| self.sessions[session].meeting.catches_up)
+    }
+
+    /// Whether what is queued under a subscription may be dropped from there for what arrives.
+    pub(crate) fn may_be_dropped(&self, subscription: SubscriptionKey) -> bool {
+        matches!(self.subscriptions[subscription].policy, Policy::DropOldest | Policy::Conflate)
+    }
+
+    /// Nobody has to be heard any more before what is shared is dropped from a stretch on. What stands before it stays.
+    fn end_sharing(&mut self, session: SessionKey, journal: JournalId, stretch: u64) {
+        let mut entry = self.sessions[session].queue.front();
+        while entry.is_some() {
+            let item = &mut self.entries[entry];
+            let origin = self.chunks.get(item.chunk).origin.filter(|origin| origin.journal == journal);
+            if let Some(origin) = origin.filter(|_| item.content == Content::Shared) {
+                item.content = if origin.stretch >= stretch { Content::Messages } else { Content::Kept };
+            }
+            entry = item.next;
+        }
+    }
+
+    /// The first records of a journal in the queue of whose stretch nothing can have been sent.
+    fn first_to_go(&self, session: SessionKey, journal: JournalId) -> Option<(EntryKey, Origin)> {
+        let sent = self.sent_stretch(session, journal)?;
+        self.first_of_stretch(session, journal, sent + 1)
+    }
+
+    /// The last stretch of a journal of which something may have been sent, as far as the queue tells.
+    fn sent_stretch(&self, session: SessionKey, journal: JournalId) -> Option<u64> {
+        let (_, first) = self.first_of_stretch(session, journal, 0)?;
+        let is_of_this_turn = first.stretch >= self.journaling.turn_stretch;
+        Some(if is_of_this_turn { first.stretch - 1 } else { first.stretch })
     }
 
     /// The first entry of a queue with records of a journal, of this stretch or a later one.

@@ -158,6 +158,11 @@ impl Chunk {
         self.spans.iter().filter(|span| Some(span.publisher) != except).map(|span| span.count).sum()
     }
 
+    /// Into how many parts it falls at the most.
+    pub(crate) fn span_count(&self) -> u32 {
+        self.spans.len() as u32
+    }
+
     pub(crate) fn was_written_by(&self, publisher: u32) -> bool {
         self.spans.iter().any(|span| span.publisher == publisher)
     }

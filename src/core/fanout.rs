@@ -15,12 +15,14 @@
 //! session meet its matches, the second delivers to the sessions met.
 //!
 //! Invariant: who subscribes or unsubscribes finds nothing open that its change concerns, so every message goes to
-//! exactly those who were subscribed when it was admitted.
+//! exactly those who were subscribed when it was admitted. Nothing that a `catch-up` subscription gets is dropped or
+//! conflated under another one of its session before the former has fallen back (`catch_up`).
 
 use crate::arena::{ChunkKey, Key, MatchKey, SessionKey, SubscriptionKey, TopicKey};
 use crate::chunk::{Origin, Purpose, Range};
 use crate::encoding::{Address, Delivery, ENCODINGS_MAX, EncodingId, Numbers};
 use crate::mail::Publisher;
+use crate::outbox::Content;
 use crate::settings::{CHUNK_BYTES_MAX, ENTRY_BYTES, TURN_BYTES_MAX};
 use crate::shard::Shard;
 use crate::topics::{MatchSet, Topic};
@@ -327,9 +329,11 @@ impl Shard {
             meeting.governing = key;
             meeting.by_id = by_id;
             meeting.echo = !subscription.no_echo;
+            meeting.catches_up = subscription.policy == Policy::CatchUp;
             self.met.push(subscription.session);
         } else {
             meeting.echo |= !subscription.no_echo;
+            meeting.catches_up |= subscription.policy == Policy::CatchUp;
             if subscription.strictness() < self.subscriptions[meeting.governing].strictness() {
                 meeting.governing = key;
             }
@@ -346,7 +350,7 @@ impl Shard {
         let subscription = state.meeting.governing;
         let own = session.index() as u32;
         let except = (!state.meeting.echo && self.chunks.get(chunk).was_written_by(own)).then_some(own);
-        if self.subscriptions[subscription].policy == Policy::Conflate {
+        if self.subscriptions[subscription].policy == Policy::Conflate && !self.is_for_catch_up(session, topic, chunk) {
             self.offer_newest(session, subscription, topic, chunk, except);
         } else {
             self.yield_held(session, subscription, topic);
@@ -375,7 +379,8 @@ impl Shard {
     }
 
     /// Queues a range, making room by the subscription's policy. The policy acts for the message that arrives and
-    /// evicts only what waits under the same subscription.
+    /// evicts only what waits under the same subscription. What a `catch-up` one of the session would miss is not dropped
+    /// before that one has fallen back.
     pub(crate) fn enqueue_bounded(
         &mut self,
         session: SessionKey,
@@ -396,13 +401,16 @@ impl Shard {
                     return;
                 }
                 Policy::DropOldest | Policy::Conflate if self.drop_oldest(subscription) => {}
+                _ if let Some(origin) = self.shared_origin(session, chunk) => self.fall_back(session, origin),
                 _ => {
                     self.note_loss_at_back(subscription, u64::from(range.count), 0);
                     return;
                 }
             }
         }
-        self.enqueue_shared(session, subscription, chunk, range);
+        let is_shared = self.may_be_dropped(subscription) && self.shared_origin(session, chunk).is_some();
+        let content = if is_shared { Content::Shared } else { Content::Messages };
+        self.enqueue_shared(session, subscription, chunk, range, content);
     }
 
     pub(crate) fn has_room(&self, session: SessionKey, bytes: u32) -> bool {

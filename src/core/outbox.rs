@@ -58,6 +58,10 @@ impl Queue {
 pub(crate) enum Content {
     /// Messages of a subscription.
     Messages,
+    /// The same, for `catch-up` subscriptions of the session too: those fall back before a policy drops it.
+    Shared,
+    /// The same, for some that have fallen back behind it: never dropped.
+    Kept,
     /// A GAP of a subscription, with its counts.
     Gap { dropped: u64, conflated: u64 },
     /// A reply or notice, or the remains of a subscription that ended: never dropped.
@@ -108,9 +112,10 @@ impl Shard {
         subscription: SubscriptionKey,
         chunk: ChunkKey,
         range: Range,
+        content: Content,
     ) {
         self.chunks.retain(chunk);
-        self.append(session, subscription, chunk, range, Content::Messages, false);
+        self.append(session, subscription, chunk, range, content, false);
         self.counters.deliveries += u64::from(range.count);
     }
 
@@ -220,7 +225,7 @@ impl Shard {
         let chunk = match content {
             _ if appendable => self.entries[back].chunk,
             Content::Gap { .. } => self.chunks.acquire(Purpose::piece(GAP_BYTES)),
-            Content::Messages | Content::Control => self.chunks.acquire(Purpose::Session),
+            _ => self.chunks.acquire(Purpose::Session),
         };
         let mut bytes = std::mem::take(&mut self.chunks.get_mut(chunk).bytes);
         let begin = bytes.len() as u32;
@@ -258,13 +263,18 @@ impl Shard {
     }
 
     /// Drops the oldest messages waiting under a subscription: their entry becomes the GAP that tells of it, or is
-    /// counted into the GAP beside it. Returns false when nothing can be dropped.
+    /// counted into the GAP beside it. Where `catch-up` subscriptions have to fall back before, they do, which may make
+    /// room as well. Returns false when nothing can be dropped.
     pub(crate) fn drop_oldest(&mut self, subscription: SubscriptionKey) -> bool {
         let session = self.subscriptions[subscription].session;
         let mut before = EntryKey::NONE;
         let mut victim = self.subscriptions[subscription].queued_first;
-        // At most what has begun and one GAP stand before it.
-        while victim.is_some() && (self.has_begun(session, victim) || self.is_gap(victim)) {
+        // What has begun, one GAP and what is kept may stand before it.
+        while victim.is_some() && (self.has_begun(session, victim) || self.entries[victim].content != Content::Messages)
+        {
+            if self.entries[victim].content == Content::Shared && self.fall_back_behind(session, victim) {
+                return true;
+            }
             before = victim;
             victim = self.entries[victim].next_in_chain;
         }

@@ -141,6 +141,8 @@ pub(crate) struct Meeting {
     pub(crate) governing: SubscriptionKey,
     pub(crate) by_id: bool,
     pub(crate) echo: bool,
+    /// Some `catch-up` subscription is among the matches.
+    pub(crate) catches_up: bool,
 }
 
 impl Session {
@@ -161,7 +163,13 @@ impl Session {
             only: SubscriptionKey::NONE,
             more: None,
             queue: Queue::EMPTY,
-            meeting: Meeting { fanout: 0, governing: SubscriptionKey::NONE, by_id: false, echo: false },
+            meeting: Meeting {
+                fanout: 0,
+                governing: SubscriptionKey::NONE,
+                by_id: false,
+                echo: false,
+                catches_up: false,
+            },
         }
     }
 

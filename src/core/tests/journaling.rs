@@ -43,6 +43,19 @@ use totals::Totals;
 
 const SEEDS: u64 = 64;
 
+/// Seeds beyond those that have found something, and what.
+const REGRESSIONS: [u64; 1] = [
+    // Who fell back while its topic's name was lent out read the history of a topic without a name.
+    20_246,
+];
+
+#[test]
+fn what_was_mended_stays_so() {
+    for seed in REGRESSIONS {
+        attempt(seed, false).unwrap_or_else(|failure| panic!("{failure}"));
+    }
+}
+
 #[test]
 fn every_seed_keeps_what_the_protocol_promises_of_journals() {
     let (first, count) = match (number("SEED"), number("SEEDS")) {

@@ -51,11 +51,10 @@ impl Node {
             }
             self.releases.pop_front();
         }
-        while let Some(mail) = self.history.pop_front() {
+        while !self.shard.wants_flush()
+            && let Some(mail) = self.history.pop_front()
+        {
             self.shard.receive_history(&mail);
-            if self.shard.wants_flush() {
-                return;
-            }
         }
     }
 }

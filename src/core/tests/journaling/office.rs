@@ -16,8 +16,6 @@ use std::collections::VecDeque;
 
 type File = crate::medium::MediumFile;
 
-const SEGMENT_BYTES: u32 = 64 * 1024;
-
 /// What the journals were like at a moment.
 #[derive(Debug, Clone)]
 pub(crate) struct Mark {
@@ -89,7 +87,7 @@ impl Office {
         let media: Vec<Medium> = swarm.syncs.iter().map(|_| Medium::default()).collect();
         let opening = Opening { now_us: 1_000, boot: [1; 16], fresh_id: [2; 16], repair: false };
         let log_settings = LogSettings {
-            segment_bytes: SEGMENT_BYTES,
+            segment_bytes: swarm.segment_bytes,
             topics_max: 1_000,
             is_volatile: false,
             seed: swarm.settings.seed,

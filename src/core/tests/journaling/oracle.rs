@@ -161,7 +161,7 @@ impl Oracle<'_> {
             || client.subs.iter().filter(|other| !std::ptr::eq(*other, sub) && do_overlap(other.filter, sub.filter));
         let is_lossy = |sub: &Sub| matches!(sub.policy, Policy::DropOldest | Policy::DropNewest | Policy::Conflate);
         let Some(journal) = sub.journal else {
-            if !is_lossy(sub) && !others().any(is_lossy) && is_standing {
+            if !is_lossy(sub) && is_standing {
                 self.check_mixed(index, sub, told.step);
             }
             return;
@@ -176,8 +176,10 @@ impl Oracle<'_> {
         if sub.is_ending && sub.seen.is_empty() {
             return;
         }
-        if is_lossy(sub) || others().any(is_lossy) {
-            if others().next().is_none() && is_standing && self.retired_ends[journal] == 0 {
+        if is_lossy(sub) {
+            // It governs what it shares with those that catch up.
+            let governs = others().all(|other| other.policy == Policy::CatchUp);
+            if governs && is_standing && self.retired_ends[journal] == 0 {
                 self.check_counts(index, sub, journal, told.step);
             }
             return;

@@ -60,12 +60,40 @@ pub(crate) struct Swarm {
     /// Subscriptions keep everything: other policies come only if not.
     pub(crate) is_lossless: bool,
     pub(crate) has_retention: bool,
+    /// Queues are full soon, and empty soon, again and again.
+    pub(crate) is_crowded: bool,
+    pub(crate) segment_bytes: u32,
     /// Of the payloads, the usual largest.
     pub(crate) payload_bytes: u64,
 }
 
 impl Swarm {
     pub(crate) fn new(chance: &mut Chance) -> Swarm {
+        let mut apart = Chance(!chance.0);
+        let mut swarm = Swarm::roomy(chance);
+        if apart.one_in(3) {
+            swarm.crowd(&mut apart);
+        }
+        swarm
+    }
+
+    /// Queues that some ten records fill, and few who always keep up.
+    fn crowd(&mut self, chance: &mut Chance) {
+        let frame_bytes_max = 48 * 1024;
+        self.settings.limits.frame_bytes_max = frame_bytes_max;
+        self.settings.limits.queue_bytes_max = Settings::queue_bytes_min(frame_bytes_max);
+        self.payload_bytes = 40_000;
+        self.is_crowded = true;
+        self.segment_bytes = 512 * 1024;
+        self.steps += 500;
+        self.clients = self.clients.min(4);
+        self.trouble = Trouble::Nothing;
+        self.letters_max = 8;
+        self.settings.mailbox_bytes_max = chance.pick(&[256, 1024]) * 1024;
+        self.slow_clients = chance.pick(&[1, 1, 2]);
+    }
+
+    fn roomy(chance: &mut Chance) -> Swarm {
         let frame_bytes_max = 16 * 1024;
         let least = Settings::queue_bytes_min(frame_bytes_max);
         let queue_bytes_max = if chance.one_in(4) { 2 * 1024 * 1024 } else { least };
@@ -91,6 +119,8 @@ impl Swarm {
             has_small_sockets: chance.one_in(2),
             is_lossless: chance.one_in(2),
             has_retention: chance.one_in(5),
+            is_crowded: false,
+            segment_bytes: 64 * 1024,
             payload_bytes: chance.pick(&[100, 2_000, 12_000, 12_000]),
         }
     }

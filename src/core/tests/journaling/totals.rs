@@ -43,7 +43,7 @@ impl Totals {
             self.published / 5_000,
             self.recorded / 5_000,
             self.checked / 200,
-            self.fallen_back / 10,
+            self.fallen_back / 100,
             self.relays / 10,
             self.postponed,
             self.duplicates,

@@ -91,7 +91,7 @@ impl World {
                 let index = self.chance.below(self.clients.len() as u64) as usize;
                 let client = &mut self.clients[index];
                 // Who stops does so for long: a queue takes much.
-                let is_over = client.is_stopped && self.chance.one_in(6);
+                let is_over = client.is_stopped && self.chance.one_in(if self.swarm.is_crowded { 1 } else { 6 });
                 client.is_stopped = client.is_slow && !is_over;
             }
             29 => self.pass(),
@@ -326,6 +326,9 @@ impl World {
         if policy == Policy::Disconnect && self.clients[index].is_slow && journal.is_some() && chance.below(4) > 0 {
             policy = Policy::CatchUp;
         }
+        if policy == Policy::Disconnect && self.swarm.is_crowded {
+            policy = if journal.is_some() { Policy::CatchUp } else { Policy::DropOldest };
+        }
         let start = match journal {
             Some(journal) if chance.below(3) > 0 => self.think_of_start(journal, filter),
             _ => Start::Live,
@@ -378,6 +381,7 @@ impl World {
             _ => AckLevel::Routed,
         };
         let bytes = match chance.below(8) {
+            0..=2 if self.swarm.is_crowded => 20_000,
             0..=2 => 10,
             3..=6 => 10 + chance.below(self.swarm.payload_bytes),
             _ => 10 + chance.below(12_000),
@@ -400,7 +404,8 @@ impl World {
             }
         }
         let is_alone = publish.expect.is_some() || publish.producer.is_some();
-        let count = if is_alone { 1 } else { chance.pick(&[1, 1, 1, 2, 8]) };
+        // What comes in one command is little, or large and alone.
+        let count = if is_alone || self.swarm.is_crowded { 1 } else { chance.pick(&[1, 1, 1, 2, 8]) };
         let first = self.publishes.len();
         self.publishes.extend((0..count).map(|_| publish.clone()));
         Ask::Publish { publishes: (first..first + count).collect(), bytes: bytes as usize }
