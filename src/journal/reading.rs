@@ -6,14 +6,17 @@
 //! ```
 //!
 //! A request is answered in pieces. While a reactor's mailbox is full, its requests wait unread, so that what was
-//! read and not taken is bounded; each cursor has one request at most, so those are bounded, too.
+//! read and not taken is bounded; each cursor has one request at most, so those are bounded, too. The end of a cursor
+//! waits for nobody: what it has asked for, or what is left of it, goes at once.
 
 use crate::reactor::{Counter, Sleeper};
-use crate::store::Medium;
+use crate::store::{File, Medium};
 use fanwire_core::HistoryMail;
+use fanwire_core::journal::catalog::{SharedCatalog, Tail, TopicEnd};
 use fanwire_core::journal::history::{History, Reached, ReadEnd};
 use fanwire_core::journal::keeper::ReadRequest;
-use fanwire_core::journal::reader::{CursorId, ReadOutcome, Reader};
+use fanwire_core::journal::plan::JournalId;
+use fanwire_core::journal::reader::{CursorId, OpenRequest, ReadOutcome, Reader};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -51,6 +54,18 @@ impl Requests {
     }
 }
 
+/// A request that is answered with history.
+struct Asked {
+    journal: JournalId,
+    cursor: CursorId,
+    /// Where the cursor begins, until it has.
+    opening: Option<OpenRequest<File>>,
+    catalog: SharedCatalog<File>,
+    tail: Tail,
+    topic: Option<TopicEnd>,
+    bytes_max: usize,
+}
+
 /// The reader thread, ready to run.
 pub struct Reading {
     /// By journal.
@@ -58,7 +73,7 @@ pub struct Reading {
     requests: Receiver<ReadRequest<Medium>>,
     counter: Counter,
     /// By reactor: what waits until there is room.
-    waiting: Vec<VecDeque<ReadRequest<Medium>>>,
+    waiting: Vec<VecDeque<Asked>>,
     /// What was read and not taken, by reactor.
     unsent: Vec<Option<HistoryMail>>,
     spare: HistoryMail,
@@ -107,14 +122,24 @@ impl Reading {
         }
     }
 
-    /// What a cursor that is over has asked for is not read any more: it would be in everybody's way.
     fn sort(&mut self, request: ReadRequest<Medium>) {
-        let cursor = cursor_of(&request);
-        let waiting = &mut self.waiting[usize::from(cursor.shard)];
-        if matches!(request, ReadRequest::Close { .. }) {
-            waiting.retain(|other| cursor_of(other) != cursor);
-        }
-        waiting.push_back(request);
+        let asked = match request {
+            ReadRequest::Open { journal, cursor, request, bytes_max } => {
+                let (catalog, tail, topic) = (request.catalog.clone(), request.tail, request.topic);
+                Asked { journal, cursor, opening: Some(request), catalog, tail, topic, bytes_max }
+            }
+            ReadRequest::Read { journal, cursor, catalog, tail, topic, bytes_max } => {
+                Asked { journal, cursor, opening: None, catalog, tail, topic, bytes_max }
+            }
+            ReadRequest::Close { journal, cursor } => return self.close(journal, cursor),
+        };
+        self.waiting[usize::from(asked.cursor.shard)].push_back(asked);
+    }
+
+    /// What a cursor that is over has asked for is not read any more: it would be in everybody's way.
+    fn close(&mut self, journal: JournalId, cursor: CursorId) {
+        self.waiting[usize::from(cursor.shard)].retain(|asked| asked.cursor != cursor);
+        self.readers[usize::from(journal.0)].close(cursor);
     }
 
     /// One piece of an answer for each reactor that takes it. Returns whether there was any.
@@ -127,11 +152,11 @@ impl Reading {
                 self.unsent[reactor] = Some(mail);
                 continue;
             }
-            let Some(request) = self.waiting[reactor].pop_front() else { continue };
+            let Some(asked) = self.waiting[reactor].pop_front() else { continue };
             was_busy = true;
             let mut mail = std::mem::take(&mut self.spare);
-            let is_mail = self.answer(request, &mut mail);
-            if is_mail && !self.counter.post(reactor, &mut mail)? {
+            self.answer(asked, &mut mail);
+            if !self.counter.post(reactor, &mut mail)? {
                 self.unsent[reactor] = Some(mail);
             } else {
                 self.spare = mail;
@@ -140,43 +165,26 @@ impl Reading {
         Ok(was_busy)
     }
 
-    /// Reads the next piece of what is asked for; what is left of it goes back to the front. Returns whether there is
-    /// something to be posted.
-    fn answer(&mut self, request: ReadRequest<Medium>, mail: &mut HistoryMail) -> bool {
-        let id = cursor_of(&request);
-        mail.opened = None;
-        mail.cursor = fanwire_core::CursorId::of_reader(id);
-        let (journal, catalog, tail, topic, bytes_max) = match request {
-            ReadRequest::Open { journal, cursor, request, bytes_max } => {
-                let reader = &mut self.readers[usize::from(journal.0)];
-                mail.opened = Some(reader.open(cursor, &request).outcome);
-                (journal, request.catalog, request.tail, request.topic, bytes_max)
-            }
-            ReadRequest::Read { journal, catalog, tail, topic, bytes_max, .. } => {
-                (journal, catalog, tail, topic, bytes_max)
-            }
-            ReadRequest::Close { journal, cursor } => {
-                self.readers[usize::from(journal.0)].close(cursor);
-                return false;
-            }
-        };
-        if bytes_max == 0 {
+    /// Reads the next piece of what is asked for; what is left of it goes back to the front.
+    fn answer(&mut self, mut asked: Asked, mail: &mut HistoryMail) {
+        let reader = &mut self.readers[usize::from(asked.journal.0)];
+        mail.cursor = fanwire_core::CursorId::of_reader(asked.cursor);
+        mail.opened = asked.opening.take().map(|request| reader.open(asked.cursor, &request).outcome);
+        if asked.bytes_max == 0 {
             mail.history.clear();
             mail.end = ReadEnd::More;
-            return true;
+            return;
         }
-        let piece_bytes = bytes_max.min(PIECE_BYTES_MAX);
-        let reader = &mut self.readers[usize::from(journal.0)];
-        let outcome = reader.read(id, &catalog, tail, topic, piece_bytes, &mut mail.history);
-        let bytes_left = bytes_max - piece_bytes;
-        if outcome == ReadOutcome::More && bytes_left > 0 {
+        let piece_bytes = asked.bytes_max.min(PIECE_BYTES_MAX);
+        let Asked { cursor, ref catalog, tail, topic, .. } = asked;
+        let outcome = reader.read(cursor, catalog, tail, topic, piece_bytes, &mut mail.history);
+        asked.bytes_max -= piece_bytes;
+        if outcome == ReadOutcome::More && asked.bytes_max > 0 {
             mail.end = ReadEnd::Going;
-            let rest = ReadRequest::Read { journal, cursor: id, catalog, tail, topic, bytes_max: bytes_left };
-            self.waiting[usize::from(id.shard)].push_front(rest);
+            self.waiting[usize::from(cursor.shard)].push_front(asked);
         } else {
             mail.end = end_of(outcome, &mut mail.history);
         }
-        true
     }
 
     fn rest(&mut self) {
@@ -189,14 +197,6 @@ impl Reading {
         });
         if let Ok(request) = arrived {
             self.sort(request);
-        }
-    }
-}
-
-fn cursor_of(request: &ReadRequest<Medium>) -> CursorId {
-    match request {
-        ReadRequest::Open { cursor, .. } | ReadRequest::Read { cursor, .. } | ReadRequest::Close { cursor, .. } => {
-            *cursor
         }
     }
 }

@@ -4,6 +4,8 @@
 
 #[path = "journal/basics.rs"]
 mod basics;
+#[path = "journal/chance.rs"]
+mod chance;
 #[path = "journal/compacted.rs"]
 mod compacted;
 #[path = "journal/crashes.rs"]

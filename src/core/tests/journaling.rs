@@ -17,10 +17,14 @@
 //!  SEEDS=5000 cargo test --release -p fanwire-core --test journaling     many; SEED=n begins there
 //! ```
 
+#[path = "journal/chance.rs"]
+mod chance;
 #[path = "journaling/client.rs"]
 mod client;
 #[path = "journaling/encoding.rs"]
 mod encoding;
+#[path = "journaling/lists.rs"]
+mod lists;
 #[path = "journaling/medium.rs"]
 mod medium;
 #[path = "journaling/node.rs"]

@@ -11,6 +11,7 @@
 //! fails, until the disk is started again.
 #![expect(clippy::disallowed_types, reason = "threads of a real journal share one disk; so do its stand-ins here")]
 
+use crate::chance::Chance;
 use fanwire_core::journal::disk::{Disk, DiskError, DiskFile};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -26,28 +27,6 @@ pub(crate) enum Plan {
     Full,
     /// It fails.
     Failure,
-}
-
-/// Chance, from a seed.
-#[derive(Debug, Clone)]
-pub(crate) struct Chance(pub(crate) u64);
-
-impl Chance {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn coin(&mut self) -> bool {
-        self.below(2) == 0
-    }
 }
 
 #[derive(Debug, Clone)]
@@ -131,7 +110,7 @@ impl World {
         match self.begin()? {
             None => run(self),
             Some(Plan::Crash) => {
-                if self.chance.coin() {
+                if self.chance.one_in(2) {
                     run(self);
                 }
                 return Err(stopped());
@@ -182,20 +161,20 @@ impl World {
 
     /// Memory holds nothing more of a file than the disk does.
     fn forget(&mut self, inode: usize) {
-        let is_kind = self.chance.below(4) == 0;
+        let is_kind = self.chance.one_in(4);
         self.lose_unsynced(inode, is_kind);
     }
 
     fn lose_power(&mut self) {
         let mut names = self.synced_names.clone();
         for change in &self.changes {
-            if self.chance.coin() {
+            if self.chance.one_in(2) {
                 World::apply(&mut names, change);
             }
         }
-        let is_kind = self.chance.below(4) == 0;
+        let is_kind = self.chance.one_in(4);
         for inode in 0..self.inodes.len() {
-            if !self.inodes[inode].is_there && !self.chance.coin() {
+            if !self.inodes[inode].is_there && !self.chance.one_in(2) {
                 self.inodes[inode] =
                     Inode { synced: Vec::new(), is_there: true, now: Vec::new(), versions: BTreeMap::new() };
             }

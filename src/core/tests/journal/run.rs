@@ -7,7 +7,8 @@
 //! ```
 
 use crate::basics::{SETTINGS, opening};
-use crate::disk::{Chance, SimulatedDisk};
+use crate::chance::Chance;
+use crate::disk::SimulatedDisk;
 use crate::index::PLAIN;
 use fanwire_core::journal::catalog::Segment;
 use fanwire_core::journal::disk::{Disk, DiskError, DiskFile};
@@ -128,7 +129,7 @@ impl Run {
 
     fn publish(&mut self) {
         let topic = format!("topic/{}", self.chance.below(6));
-        let bytes = [0, 1, 10, 100, 700, 1500][self.chance.below(6) as usize];
+        let bytes = self.chance.pick(&[0, 1, 10, 100, 700, 1500]);
         let payload: Vec<u8> = (0..bytes).map(|_| self.chance.next() as u8).collect();
         let producer = (self.chance.below(3) == 0).then(|| {
             let index = self.chance.below(3) as usize;

@@ -1,7 +1,8 @@
 //! The journal thread and its helpers: the keeper, who syncs, prepares and seals for it, and the readers.
 
+use crate::chance::Chance;
 use crate::medium::Medium;
-use crate::swarm::{Chance, Swarm, Trouble};
+use crate::swarm::{Swarm, Trouble};
 use fanwire_core::journal::disk::{DiskError, DiskFile};
 use fanwire_core::journal::format::{Found, HEADER_BYTES, Item, Producer, read_item};
 use fanwire_core::journal::history::{Reached, ReadEnd};
@@ -192,7 +193,14 @@ impl Office {
         let mut reads = Vec::new();
         self.keeper.take_reads(&mut reads);
         for request in reads {
-            self.requests[usize::from(cursor_of(&request).shard)].push_back(request);
+            let cursor = cursor_of(&request);
+            let waiting = &mut self.requests[usize::from(cursor.shard)];
+            if let ReadRequest::Close { journal, .. } = request {
+                waiting.retain(|other| cursor_of(other) != cursor);
+                self.readers[usize::from(journal.0)].close(cursor);
+            } else {
+                waiting.push_back(request);
+            }
         }
     }
 
@@ -231,8 +239,8 @@ impl Office {
         was_resting
     }
 
-    /// Answers a shard's oldest request. None if there is none; an empty answer to an end.
-    pub(crate) fn read_for(&mut self, shard: usize) -> Option<Option<HistoryMail>> {
+    /// Answers a shard's oldest request.
+    pub(crate) fn read_for(&mut self, shard: usize) -> Option<HistoryMail> {
         let request = self.requests[shard].pop_front()?;
         let mut mail =
             HistoryMail { cursor: fanwire_core::CursorId::of_reader(cursor_of(&request)), ..Default::default() };
@@ -247,10 +255,7 @@ impl Office {
                 let reader = &mut self.readers[usize::from(journal.0)];
                 reader.read(cursor, &catalog, tail, topic, bytes_max, &mut mail.history)
             }
-            ReadRequest::Close { journal, cursor } => {
-                self.readers[usize::from(journal.0)].close(cursor);
-                return Some(None);
-            }
+            ReadRequest::Close { .. } => unreachable!("ends are never asked to wait"),
         };
         mail.end = match outcome {
             ReadOutcome::More => ReadEnd::More,
@@ -258,7 +263,7 @@ impl Office {
             ReadOutcome::Overtaken => ReadEnd::Overtaken,
             ReadOutcome::Failed(what) => panic!("history can't be read: {what}"),
         };
-        Some(Some(mail))
+        Some(mail)
     }
 
     /// Cursors that readers keep.

@@ -1,10 +1,11 @@
 //! A run: who does something next is chance, and so is how late everything is.
 
+use crate::chance::Chance;
 use crate::client::{Ask, Client, Publish, State, Sub};
 use crate::node::Node;
 use crate::office::Office;
 use crate::oracle;
-use crate::swarm::{Chance, FILTERS, Swarm, TOPICS, journal_of, matches};
+use crate::swarm::{FILTERS, Swarm, TOPICS, journal_of, matches};
 use crate::totals::Totals;
 use fanwire_core::journal::format::Producer;
 use fanwire_core::journal::plan::JournalId;
@@ -156,7 +157,7 @@ impl World {
             return false;
         }
         let Some(answer) = self.office.read_for(shard) else { return false };
-        self.nodes[shard].history.extend(answer);
+        self.nodes[shard].history.push_back(answer);
         true
     }
 
