@@ -16,8 +16,8 @@
 //! where the first message is dropped, so that a client hands to nobody twice what other subscriptions still get.
 //!
 //! Where a stricter subscription of the session governs what a `catch-up` one gets too, it neither drops nor conflates
-//! it before that one has fallen back: then the journal has it. Such deliveries are marked in the queue (*shared*). What
-//! of them may be partly sent at the fall is *kept*, to the last.
+//! it before that one has fallen back: then the journal has it. Such deliveries are marked in the queue (*shared*).
+//! What of them may be partly sent at the fall is *kept*, to the last.
 
 use crate::arena::{ChunkKey, EntryKey, Key, SessionKey, SubscriptionKey, TopicKey};
 use crate::chunk::Origin;

@@ -54,8 +54,28 @@ pub(crate) struct Cursor {
     has_fallen: bool,
     /// What SUBSCRIBED tells, as long as it is not told, should the subscription end before that is known.
     untold: Option<Outcome>,
-    /// The last position that it was given; 0: none.
+    /// The last position that it was given, or that lies before its beginning if it is a shard's own; 0: none.
     last_position: u64,
+    /// It is a shard's own, and what follows the last position is missing.
+    has_lost: bool,
+}
+
+impl Cursor {
+    /// The journal and how many of its records are missing, if some are and that was not asked yet, since the next
+    /// one has this position.
+    pub(crate) fn take_missing(&mut self, next_position: u64) -> Option<(JournalId, u64)> {
+        if !std::mem::take(&mut self.has_lost) {
+            return None;
+        }
+        let missing = next_position.saturating_sub(self.last_position + 1);
+        self.last_position += missing;
+        (missing > 0).then_some((self.journal, missing))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn serial(&self) -> u64 {
+        self.serial
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +133,9 @@ impl Shard {
     /// Reads a journal for the whole shard, from a position on that was not released to it.
     pub(crate) fn open_relay(&mut self, journal: JournalId, position: u64) {
         self.counters.relays += 1;
-        self.add_cursor(SubscriptionKey::NONE, journal, EVERYTHING.into(), Start::Position { position }, true);
+        let start = Start::Position { position };
+        let key = self.add_cursor(SubscriptionKey::NONE, journal, EVERYTHING.into(), start, true);
+        self.cursors[key].last_position = position - 1;
     }
 
     fn add_cursor(
@@ -132,8 +154,17 @@ impl Shard {
         let asked_bytes = self.reserve_history(subscription).unwrap_or(0);
         self.journaling.submissions.push_open(Asking { cursor, journal, filter: &filter }, start, asked_bytes);
         let stage = Stage::Reading { asked_bytes };
-        let cursor =
-            Cursor { subscription, serial, journal, filter, stage, has_fallen, untold: None, last_position: 0 };
+        let cursor = Cursor {
+            subscription,
+            serial,
+            journal,
+            filter,
+            stage,
+            has_fallen,
+            untold: None,
+            last_position: 0,
+            has_lost: false,
+        };
         let inserted = self.cursors.insert(cursor);
         assert!(inserted == key, "nothing else was inserted meanwhile");
         key
@@ -157,7 +188,13 @@ impl Shard {
         if *end != ReadEnd::Going {
             self.free_history(id.key);
         }
+        if let Some(first) = history.records.first() {
+            self.tell_overtaken(id.key, first.position);
+        }
         self.deliver_history(id.key, history);
+        if let ReadEnd::Tail(reached) = end {
+            self.tell_overtaken(id.key, reached.position + 1);
+        }
         match end {
             ReadEnd::Going => {}
             ReadEnd::More => self.give_way(id.key),
@@ -296,9 +333,9 @@ impl Shard {
     }
 
     /// A cursor that can't go on ends, and its subscription with it. One of the whole shard leaves live subscriptions
-    /// without what they should have got: all that lie in the journal end.
+    /// without what they should have got: all that lie in the journal end, and others are told (`overtaken`).
     fn end_cursor(&mut self, key: CursorKey, code: Code) {
-        let Cursor { subscription, journal, .. } = self.cursors[key];
+        let Cursor { subscription, journal, last_position, .. } = self.cursors[key];
         if subscription.is_some() {
             return self.end_by_broker(subscription, code);
         }
@@ -311,11 +348,9 @@ impl Shard {
             self.end_by_broker(subscription, code);
         }
         // It listens again from wherever the journal is now.
-        self.open_relay_at_end(journal);
-    }
-
-    fn open_relay_at_end(&mut self, journal: JournalId) {
-        self.add_cursor(SubscriptionKey::NONE, journal, EVERYTHING.into(), Start::Live, true);
+        let key = self.add_cursor(SubscriptionKey::NONE, journal, EVERYTHING.into(), Start::Live, true);
+        let begun = &mut self.cursors[key];
+        (begun.last_position, begun.has_lost) = (last_position, true);
     }
 
     fn close_cursor(&mut self, key: CursorKey) {

@@ -273,6 +273,7 @@ impl Shard {
             Note::Pick { membership, group, errand, is_forced } => {
                 self.take_pick(from, membership, group, errand, is_forced, parcel);
             }
+            Note::Missed { membership, count } => self.note_missed(membership, count),
             Note::Returned { group, member, errand } => self.pick_again(group, member, errand, parcel),
             Note::Ask(asking) => self.look_for_responder(asking, parcel),
             Note::Answer { asker, code } => self.take_answer(asker, code, parcel),

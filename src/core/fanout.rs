@@ -379,8 +379,8 @@ impl Shard {
     }
 
     /// Queues a range, making room by the subscription's policy. The policy acts for the message that arrives and
-    /// evicts only what waits under the same subscription. What a `catch-up` one of the session would miss is not dropped
-    /// before that one has fallen back.
+    /// evicts only what waits under the same subscription. What a `catch-up` one of the session would miss is not
+    /// dropped before that one has fallen back.
     pub(crate) fn enqueue_bounded(
         &mut self,
         session: SessionKey,

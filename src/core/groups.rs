@@ -54,6 +54,12 @@ pub(crate) struct Group {
     position: u32,
 }
 
+impl Group {
+    pub(crate) fn filter(&self) -> &str {
+        &self.filter
+    }
+}
+
 /// What a home knows of a member.
 pub(crate) struct Member {
     group: GroupKey,

@@ -42,6 +42,7 @@ mod journaling;
 mod mail;
 mod memberships;
 mod outbox;
+mod overtaken;
 mod publish;
 mod releases;
 mod requests;

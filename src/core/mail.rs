@@ -132,6 +132,8 @@ pub(crate) enum Note {
     Pick { membership: MembershipId, group: GroupId, errand: Errand, is_forced: bool },
     /// It was picked, but is gone, or is going or full and should be passed over.
     Returned { group: GroupId, member: MemberKey, errand: Errand },
+    /// It may have been picked for some of so many records that are gone.
+    Missed { membership: MembershipId, count: u64 },
     /// A request looks for a responder among the groups that live there.
     Ask(Asking),
     /// A request has its end.

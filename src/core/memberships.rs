@@ -188,6 +188,12 @@ impl Shard {
         }
     }
 
+    /// The subscription of a membership that stands.
+    pub(crate) fn subscription_of(&self, id: MembershipId) -> Option<SubscriptionKey> {
+        let found = self.memberships.memberships.get(id.key).filter(|found| found.serial == id.serial)?;
+        Some(found.subscription).filter(|subscription| subscription.is_some())
+    }
+
     /// Whether a membership is this subscription's.
     pub(crate) fn is_membership_of(&self, key: MembershipKey, subscription: SubscriptionKey) -> bool {
         self.memberships.memberships.get(key).is_some_and(|found| found.subscription == subscription)

@@ -77,6 +77,11 @@ impl Plan {
         self.find(|filter| covers(filter, wanted))
     }
 
+    /// Whether a filter matches some topics that a journal keeps.
+    pub(crate) fn reaches(&self, wanted: &str, journal: JournalId) -> bool {
+        self.get(journal).filters.iter().any(|filter| overlaps(filter, wanted))
+    }
+
     fn find(&self, is_it: impl Fn(&str) -> bool) -> JournalId {
         let found = self.journals.iter().position(|planned| planned.filters.iter().any(|filter| is_it(filter)));
         found.map_or(JournalId::NONE, |index| JournalId(index as u8))
@@ -120,12 +125,29 @@ pub(crate) fn covers(outer: &str, inner: &str) -> bool {
     inner_levels.next().is_none()
 }
 
+/// Whether some name is matched by both.
+fn overlaps(one: &str, other: &str) -> bool {
+    let is_hidden = |one: &str, other: &str| one.starts_with(['+', '#']) && other.starts_with('$');
+    if is_hidden(one, other) || is_hidden(other, one) {
+        return false;
+    }
+    let (mut one_levels, mut other_levels) = (one.split('/'), other.split('/'));
+    loop {
+        match (one_levels.next(), other_levels.next()) {
+            (Some("#"), _) | (_, Some("#")) | (None, None) => return true,
+            (None, Some(_)) | (Some(_), None) => return false,
+            (Some(one), Some(other)) if one != "+" && other != "+" && one != other => return false,
+            (Some(_), Some(_)) => {}
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn one_filter_covers_another_if_no_name_tells_otherwise() {
+    fn one_filter_covers_another_or_overlaps_it_as_names_tell() {
         let levels = ["a", "b", "+"];
         let mut filters: Vec<String> = vec!["#".into()];
         for one in levels {
@@ -147,6 +169,8 @@ mod tests {
             for inner in &filters {
                 let expected = names.iter().all(|name| !matches(inner, name) || matches(outer, name));
                 assert_eq!(covers(outer, inner), expected, "{outer} over {inner}");
+                let expected = names.iter().any(|name| matches(inner, name) && matches(outer, name));
+                assert_eq!(overlaps(outer, inner), expected, "{outer} and {inner}");
             }
         }
     }
