@@ -432,3 +432,76 @@ impl Shard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{Command, Subscribe};
+    use crate::encoding::{Delivery, Encoding, EncodingId};
+    use crate::interest::Seat;
+    use crate::journal::history::HistoryRecord;
+    use crate::journal::plan::{Plan, Planned};
+    use crate::releases::Releases;
+    use crate::settings::Settings;
+    use crate::time::Time;
+    use fanwire_wire::Limits;
+    use fanwire_wire::frame::Policy;
+
+    struct Plain;
+
+    impl Encoding for Plain {
+        fn render_message(&self, message: &Delivery<'_>, out: &mut Vec<u8>) {
+            out.extend_from_slice(message.payload);
+        }
+
+        fn render_history(&self, _subscription: u32, record: &HistoryRecord<'_>, out: &mut Vec<u8>) {
+            out.extend_from_slice(record.payload);
+        }
+
+        fn render_event(&self, _event: &Event<'_>, out: &mut Vec<u8>) {
+            out.push(0);
+        }
+    }
+
+    /// A chunk that is full goes out while its topic is being routed, and the topic's name is lent out for that.
+    #[test]
+    fn who_falls_back_while_its_topics_name_is_lent_out_asks_for_that_topic() {
+        let planned = Planned { filters: vec!["a/#".to_owned()], is_volatile: false, is_refused: false, epoch: 1 };
+        let frame_bytes_max = 64 * 1024;
+        let queue_bytes_max = Settings::queue_bytes_min(frame_bytes_max);
+        let limits = Limits { frame_bytes_max, queue_bytes_max, ..Limits::default() };
+        let seat = Seat::row_with_journals(1).remove(0);
+        let settings = Settings { limits, ..Settings::default() };
+        let shard = Shard::seated(settings, vec![Box::new(Plain)], seat, Time::default());
+        let mut shard = shard.with_journals(Plan::new(vec![planned]));
+        // Somebody reads the name, so it takes more than the topic's id to route a record.
+        for (filter, policy) in [("a/1", Policy::CatchUp), ("a/#", Policy::DropNewest)] {
+            let session = shard.open_session(EncodingId(0));
+            let wish = Subscribe {
+                subscription: 1,
+                filter: filter.as_bytes(),
+                group: b"",
+                policy,
+                no_echo: false,
+                responder: false,
+                max_rate_hz: 0,
+                start: Start::Live,
+            };
+            shard.handle(session, &Command::Subscribe(wish)).unwrap();
+        }
+        let mut releases = Releases::default();
+        releases.push_topic(0, "a/1");
+        let payload = vec![0; 60_000];
+        for position in 1..=20 {
+            let numbers = Numbers { sequence: position, position };
+            releases.push_record(0, Publisher::of_identity(0), numbers, b"", &payload);
+        }
+        // Nobody takes what the turns queue.
+        while !shard.receive_releases(&mut releases) {
+            shard.finish_turn();
+            shard.begin_turn(Time::default());
+        }
+        let wanted: Vec<&str> = shard.cursors.iter().map(|(_, cursor)| &*cursor.filter).collect();
+        assert_eq!(wanted, ["a/1"]);
+    }
+}

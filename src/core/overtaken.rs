@@ -98,7 +98,7 @@ mod tests {
     }
 
     fn shard_with_subscriptions() -> (Shard, SessionId) {
-        let planned = Planned { filters: vec!["a/#".to_owned()], is_volatile: false, epoch: 1 };
+        let planned = Planned { filters: vec!["a/#".to_owned()], is_volatile: false, is_refused: false, epoch: 1 };
         let seat = Seat::row_with_journals(1).remove(0);
         let shard = Shard::seated(Settings::default(), vec![Box::new(Told)], seat, Time::default());
         let mut shard = shard.with_journals(Plan::new(vec![planned]));
