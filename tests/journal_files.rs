@@ -70,8 +70,12 @@ impl Writer {
         }
     }
 
-    /// Seals whatever is full.
+    /// Syncs and seals whatever is full.
     fn seal(&mut self) {
+        if let Some(mut task) = self.log.sync_task() {
+            task.run().expect("syncs");
+            self.log.note_synced(&task);
+        }
         while let Some(mut task) = self.log.seal_task() {
             task.run().expect("seals");
             self.log.note_sealed(&task);

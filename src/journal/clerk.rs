@@ -21,7 +21,7 @@ use fanwire_core::journal::disk::DiskError;
 use fanwire_core::journal::keeper::{Keeper, Notice, ReadRequest};
 use fanwire_core::journal::plan::JournalId;
 use fanwire_core::journal::retention::Retention;
-use fanwire_core::journal::{CommitError, Prepared, SealError, SealTask, SyncTask};
+use fanwire_core::journal::{CommitError, Prepared, SealTask, SyncTask};
 use fanwire_core::{Seat, Settings};
 use std::io;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ const UPKEEP_PERIOD: Duration = Duration::from_secs(1);
 enum Event {
     Synced(JournalId, SyncTask<Medium>, Result<(), DiskError>, Duration),
     Prepared(JournalId, Result<Prepared<store::File>, DiskError>),
-    Sealed(JournalId, SealTask<Medium>, Result<(), SealError>),
+    Sealed(JournalId, SealTask<Medium>, Result<(), DiskError>),
     Removed(JournalId, Vec<u64>, Result<(), DiskError>),
     Compacted(JournalId, Result<Option<Compacted<store::File>>, CompactionError>),
 }
@@ -294,7 +294,7 @@ impl Clerk {
                 self.keeper.note_prepared(journal, outcome);
             }
             Event::Sealed(journal, task, outcome) => {
-                if let Err(SealError::Later(error)) = &outcome {
+                if let Err(error) = &outcome {
                     let shelf = &mut self.journals[usize::from(journal.0)];
                     shelf.retry = Some(Instant::now() + RETRY);
                     let name = &shelf.journal.name;
@@ -452,6 +452,7 @@ impl Clerk {
             match event {
                 Event::Synced(journal, task, outcome, _) => self.keeper.note_synced(journal, &task, &outcome),
                 Event::Sealed(journal, task, outcome) => self.keeper.note_sealed(journal, &task, &outcome),
+                Event::Prepared(journal, outcome) => self.keeper.note_prepared(journal, outcome),
                 _ => {}
             }
         }

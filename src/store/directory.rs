@@ -212,7 +212,7 @@ impl Disk for Directory {
             return Err(failure.clone());
         }
         rustix::fs::fsync(&self.shared.directory).map_err(|error| {
-            let failure = self.failed("sync the names of", "", error);
+            let failure = DiskError::NamesUnsynced(self.failed("sync the names of", "", error).to_string());
             self.shared.names_failure.get_or_init(|| failure).clone()
         })
     }

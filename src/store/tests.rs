@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[track_caller]
 fn words<T>(result: Result<T, impl Into<DiskError>>) -> String {
     match result.map_err(Into::into) {
-        Err(DiskError::Failed(words)) => words,
+        Err(DiskError::Failed(words) | DiskError::NamesUnsynced(words)) => words,
         Err(other) => panic!("{other:?}"),
         Ok(_) => panic!("it should have been refused"),
     }

@@ -3,7 +3,7 @@
 use super::place::{Place, shown};
 use crate::cli::Failure;
 use crate::store::{Append, Directory, boot_id, random_id};
-use fanwire_core::journal::{Log, LogSettings, Opening, Recovery, SealError, indexing};
+use fanwire_core::journal::{Log, LogSettings, Opening, Recovery, indexing};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What a segment has if there is none to tell.
@@ -46,9 +46,7 @@ impl Held {
     /// Seals what is full and was not sealed.
     pub(super) fn seal(&mut self) -> Result<(), Failure> {
         while let Some(mut task) = self.log.seal_task() {
-            task.run().map_err(|error| match error {
-                SealError::Sync(error) | SealError::Later(error) => Failure::Run(error.to_string()),
-            })?;
+            task.run().map_err(|error| Failure::Run(error.to_string()))?;
             self.log.note_sealed(&task);
         }
         Ok(())

@@ -22,6 +22,9 @@ pub enum DiskError {
     Missing,
     /// The medium failed, in words for people: what was tried on which file, and what the machine said.
     Failed(String),
+    /// The same of a sync of the names. It is final, as that of a file is, and whoever has the directory is told so by
+    /// each sync of the names from then on: most of them may have waited for somebody else's names, too.
+    NamesUnsynced(String),
 }
 
 impl fmt::Display for DiskError {
@@ -29,7 +32,7 @@ impl fmt::Display for DiskError {
         match self {
             DiskError::Full => formatter.write_str("the disk is full"),
             DiskError::Missing => formatter.write_str("the file is missing"),
-            DiskError::Failed(what) => formatter.write_str(what),
+            DiskError::Failed(what) | DiskError::NamesUnsynced(what) => formatter.write_str(what),
         }
     }
 }
@@ -58,7 +61,7 @@ pub trait Disk: Clone + Send + 'static {
     /// Removes a file. Who still holds it can go on reading.
     fn remove(&mut self, name: &str) -> Result<(), DiskError>;
 
-    /// Makes the names as they are now durable.
+    /// Makes the names as they are now durable. A failure is final, and says so by [`DiskError::NamesUnsynced`].
     fn sync_names(&mut self) -> Result<(), DiskError>;
 
     /// Makes sure that what is read of these files from now on is what the medium holds, whatever memory held of them.

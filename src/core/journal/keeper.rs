@@ -33,7 +33,7 @@ use super::plan::JournalId;
 use super::publication::{Admission, CommitError, Ordered, Publication, Refusal, TopicRef};
 use super::reader::TopicList;
 use super::reader::{CursorId as ReaderCursor, OpenRequest};
-use super::tasks::{PrepareTask, Prepared, SealError, SealTask, SyncTask};
+use super::tasks::{PrepareTask, Prepared, SealTask, SyncTask};
 use super::topics::TopicKey;
 use crate::encoding::Numbers;
 use crate::filters::FirstLevel;
@@ -452,11 +452,13 @@ impl<D: Disk> Keeper<D> {
         if let Some(task) = kept.log.failure_task() {
             return Some(task);
         }
-        if !kept.is_sync_due(now_us) {
+        let is_full = kept.is_full_unrequested();
+        if !kept.is_sync_due(now_us) && !is_full {
             return None;
         }
-        let task = kept.log.sync_task().filter(|task| task.position() > kept.sync_requested)?;
+        let task = kept.log.sync_task().filter(|task| task.position() > kept.sync_requested || is_full)?;
         kept.sync_requested = task.position();
+        kept.sync_requested_base = task.open_base();
         kept.unsynced_since_us = None;
         Some(task)
     }
@@ -534,12 +536,11 @@ impl<D: Disk> Keeper<D> {
     }
 
     /// A sealing has ended.
-    pub fn note_sealed(&mut self, journal: JournalId, task: &SealTask<D>, outcome: &Result<(), SealError>) {
+    pub fn note_sealed(&mut self, journal: JournalId, task: &SealTask<D>, outcome: &Result<(), DiskError>) {
         let kept = &mut self.logs[usize::from(journal.0)];
         match outcome {
             Ok(()) => kept.log.note_sealed(task),
-            Err(SealError::Sync(error)) => kept.log.note_sealing_failed(error),
-            Err(SealError::Later(_)) => kept.log.note_not_sealed(),
+            Err(error) => kept.log.note_not_sealed(error),
         }
         self.tell_state(journal);
     }

@@ -115,12 +115,12 @@ pub struct Log<D: Disk> {
     /// The last position that is durable.
     pub(super) durable: u64,
     pub(super) names: Names,
-    /// Full segments with records that were not synced since.
+    /// Full segments that were not synced since they are full, the oldest first: they are not sealed before.
     pub(super) unsynced: Vec<(u64, D::File)>,
     pub(super) unsealed: VecDeque<u64>,
     pub(super) is_sealing: bool,
     pub(super) failure: Option<String>,
-    /// A failed sync of which the state file does not know yet.
+    /// A failed sync of names of which the state file does not know yet.
     pub(super) unwritten_failure: Option<DiskError>,
 }
 
@@ -175,6 +175,7 @@ impl<D: Disk> Log<D> {
             is_preparing: false,
             shortage: None,
             names: Names::default(),
+            // What was not sealed, recovery has synced, or the end of the last life.
             unsynced: Vec::new(),
             is_sealing: false,
             failure: None,

@@ -47,5 +47,5 @@ pub use open_error::{Fault, OpenError};
 pub use producers::{PRODUCERS_KEPT, WINDOW};
 pub use publication::{Admission, CommitError, Committed, Ordered, Publication, Refusal, TopicRef};
 pub use recovery::{Cut, EpochChange, Opening, Recovery, Start};
-pub use tasks::{Indexing, PrepareTask, Prepared, SealError, SealTask, SyncTask};
+pub use tasks::{Indexing, PrepareTask, Prepared, SealTask, SyncTask};
 pub use topics::TopicKey;

@@ -90,7 +90,7 @@ pub struct SyncTask<D: Disk> {
     pub(super) position: u64,
     /// The state as it is now.
     pub(super) state: State,
-    /// A sync that failed elsewhere, and is only to be written down.
+    /// A sync of names that failed elsewhere, and is only to be written down.
     pub(super) failure: Option<DiskError>,
 }
 
@@ -98,6 +98,11 @@ impl<D: Disk> SyncTask<D> {
     /// The last position that is durable afterwards.
     pub fn position(&self) -> u64 {
         self.position
+    }
+
+    /// The base of the segment that was the open one; those before it are synced as they will always be.
+    pub(super) fn open_base(&self) -> u64 {
+        self.files.last().map_or(0, |(base, _)| *base)
     }
 
     /// Syncs.
@@ -120,7 +125,10 @@ impl<D: Disk> SyncTask<D> {
     }
 }
 
-/// Makes a full segment what a start need not read: synced, with an index, and a snapshot behind it.
+/// Makes a full segment, which is synced already, what a start need not read: with an index, and a snapshot behind it.
+///
+/// It syncs nothing of the segment. The machine tells a failure to write back once to everybody who has the file: were
+/// this told, the thread that syncs would hear that all is well, and publishers that lost records are durable.
 #[derive(Debug)]
 pub struct SealTask<D: Disk> {
     pub(super) disk: D,
@@ -133,15 +141,6 @@ pub struct SealTask<D: Disk> {
     pub(super) is_volatile: bool,
 }
 
-/// Why a segment could not be sealed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SealError {
-    /// The sync of its records failed. Final for the log.
-    Sync(DiskError),
-    /// Something else failed. The records are durable; it may be tried again.
-    Later(DiskError),
-}
-
 impl<D: Disk> SealTask<D> {
     /// The base of the segment.
     pub fn base(&self) -> u64 {
@@ -151,18 +150,15 @@ impl<D: Disk> SealTask<D> {
     /// Seals.
     ///
     /// # Errors
-    /// Which step failed.
-    pub fn run(&mut self) -> Result<(), SealError> {
+    /// What the disk says. The records are durable, and it may be tried again, unless the log has failed by that.
+    pub fn run(&mut self) -> Result<(), DiskError> {
         let index = self.catalog.index_of(self.base).expect("a segment that is being sealed is in the catalog");
         let catalog = self.catalog.clone();
         let segment = &catalog.segments[index];
+        self.index(segment)?;
         if !self.is_volatile {
-            segment.file.sync().map_err(SealError::Sync)?;
-        }
-        self.index(segment).map_err(SealError::Later)?;
-        if !self.is_volatile {
-            self.disk.sync_names().map_err(SealError::Later)?;
-            self.snapshot(index).map_err(SealError::Later)?;
+            self.disk.sync_names()?;
+            self.snapshot(index)?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  in use ----> prepare_task --> supply             committed --> sync_task --> note_synced
-//!  full ------> seal_task ----> note_sealed --> retire, replace          end --> close
+//!  full, and synced since ----> seal_task ----> note_sealed --> retire, replace          end --> close
 //! ```
 
 use super::catalog::{Catalog, Segment};
@@ -36,17 +36,25 @@ impl<D: Disk> Log<D> {
     }
 
     /// The next segment could not be prepared. From now on [`Log::prepare_task`] offers it again; publications that
-    /// find no room are refused meanwhile, and told what it is for: want of room, or something else. Nothing else ends
-    /// the log: what is there is not harmed by a file that was never used.
+    /// find no room are refused meanwhile, and told what it is for: want of room, or something else. That does not end
+    /// the log, unless names are lost with it: what is there is not harmed by a file that was never used.
     pub fn note_not_prepared(&mut self, why: &DiskError) {
         self.is_preparing = false;
         self.shortage = Some(why.clone());
+        self.note_names_unsynced(why);
     }
 
-    /// What has to be synced so that everything that is committed is durable; none if it is.
+    /// What has to be synced so that everything that is committed is durable, and what is full can be sealed; none if
+    /// that is so.
     pub fn sync_task(&self) -> Option<SyncTask<D>> {
-        let is_due = !self.settings.is_volatile && self.failure.is_none() && self.committed() > self.durable;
+        let is_unsynced = self.committed() > self.durable || !self.unsynced.is_empty();
+        let is_due = !self.settings.is_volatile && self.failure.is_none() && is_unsynced;
         is_due.then(|| self.whole_sync_task())
+    }
+
+    /// The base of the newest full segment that waits to be synced.
+    pub(super) fn newest_unsynced(&self) -> Option<u64> {
+        self.unsynced.last().map(|(base, _)| *base)
     }
 
     fn whole_sync_task(&self) -> SyncTask<D> {
@@ -71,8 +79,7 @@ impl<D: Disk> Log<D> {
         self.durable = self.durable.max(task.position);
         self.names.synced = self.names.synced.max(task.renames);
         // A file in the task that is full by now may have got records since.
-        let newest = task.files.last().map_or(0, |(base, _)| *base);
-        self.unsynced.retain(|(base, _)| *base >= newest);
+        self.unsynced.retain(|(base, _)| *base >= task.open_base());
     }
 
     /// A sync task has failed: the log is at its end, and its state file says so already.
@@ -80,11 +87,13 @@ impl<D: Disk> Log<D> {
         self.fail(format!("a sync failed: {what}"));
     }
 
-    /// The sync of a segment that was being sealed has failed: the log is at its end. That is still to be written down,
-    /// by [`Log::failure_task`].
-    pub fn note_sealing_failed(&mut self, what: &DiskError) {
-        self.note_sync_failed(what);
-        self.unwritten_failure = Some(what.clone());
+    /// If what failed is a sync of names, the log is at its end, whoever was told of it. That is still to be written
+    /// down, by [`Log::failure_task`].
+    fn note_names_unsynced(&mut self, what: &DiskError) {
+        if matches!(what, DiskError::NamesUnsynced(_)) && self.failure.is_none() {
+            self.note_sync_failed(what);
+            self.unwritten_failure = Some(what.clone());
+        }
     }
 
     /// A task that syncs nothing, writes down that a sync has failed, and fails as that did. None if there is nothing
@@ -94,12 +103,15 @@ impl<D: Disk> Log<D> {
         Some(SyncTask { files: Vec::new(), are_names_due: false, failure: Some(failure), ..self.whole_sync_task() })
     }
 
-    /// The oldest full segment's sealing, if there is one and none is under way.
+    /// The oldest full segment's sealing, if there is one that was synced since it is full, and none is under way.
     pub fn seal_task(&mut self) -> Option<SealTask<D>> {
         if self.is_sealing || self.failure.is_some() {
             return None;
         }
         let base = *self.unsealed.front()?;
+        if self.unsynced.iter().any(|(unsynced, _)| *unsynced == base) {
+            return None;
+        }
         let index = self.catalog.index_of(base).expect("segments are retired when they are sealed");
         self.is_sealing = true;
         Some(SealTask {
@@ -118,7 +130,6 @@ impl<D: Disk> Log<D> {
     pub fn note_sealed(&mut self, task: &SealTask<D>) {
         self.is_sealing = false;
         self.unsealed.retain(|base| *base != task.base);
-        self.unsynced.retain(|(base, _)| *base != task.base);
         let mut segments = self.catalog.segments.clone();
         if let Some(segment) = segments.iter_mut().find(|segment| segment.base == task.base) {
             segment.is_sealed = true;
@@ -126,9 +137,11 @@ impl<D: Disk> Log<D> {
         self.catalog = Arc::new(Catalog { segments });
     }
 
-    /// A segment could not be sealed, for want of room or the like; [`Log::seal_task`] offers it again.
-    pub fn note_not_sealed(&mut self) {
+    /// A segment could not be sealed, for want of room or the like; [`Log::seal_task`] offers it again, unless names
+    /// are lost.
+    pub fn note_not_sealed(&mut self, why: &DiskError) {
         self.is_sealing = false;
+        self.note_names_unsynced(why);
     }
 
     /// Leaves sealed segments out of the catalog, the oldest first; their files are removed by whoever decided so: the

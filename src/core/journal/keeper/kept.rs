@@ -29,6 +29,8 @@ pub(super) struct Kept<D: Disk> {
     pub(super) waiting: VecDeque<Waiting>,
     /// The last position that some sync will cover.
     pub(super) sync_requested: u64,
+    /// Every segment before this one is full, and some sync will cover all of it.
+    pub(super) sync_requested_base: u64,
     /// Publishes wait for the next segment.
     pub(super) is_waiting: bool,
     /// When what is not synced was first seen.
@@ -88,6 +90,7 @@ impl<D: Disk> Kept<D> {
             answers: Vec::new(),
             waiting: VecDeque::new(),
             sync_requested: 0,
+            sync_requested_base: 0,
             is_waiting: false,
             unsynced_since_us: None,
             staged: Staged::default(),
@@ -225,6 +228,12 @@ impl<D: Disk> Kept<D> {
         self.held_bytes = 0;
         // Nor is any sync due any more.
         self.unsynced_since_us = None;
+    }
+
+    /// Whether a segment is full that no sync will cover as it is now. It can't be sealed before, so it is synced
+    /// whether or not somebody waits for that.
+    pub(super) fn is_full_unrequested(&self) -> bool {
+        self.log.newest_unsynced().is_some_and(|base| base >= self.sync_requested_base)
     }
 
     pub(super) fn is_sync_due(&self, now_us: u64) -> bool {

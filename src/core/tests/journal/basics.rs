@@ -37,6 +37,18 @@ pub(crate) fn publish(log: &mut Log<SimulatedDisk>, publication: &Publication<'_
     }
 }
 
+/// Syncs what is full, and seals it.
+pub(crate) fn seal_all(log: &mut Log<SimulatedDisk>) {
+    if let Some(mut task) = log.sync_task() {
+        task.run().expect("the disk is sound");
+        log.note_synced(&task);
+    }
+    while let Some(mut task) = log.seal_task() {
+        task.run().expect("the disk is sound");
+        log.note_sealed(&task);
+    }
+}
+
 #[test]
 fn a_closed_log_goes_on_where_it_ended() {
     let disk = SimulatedDisk::new(1);
@@ -78,10 +90,7 @@ fn a_sealed_segment_is_not_read_again() {
     for _ in 0..100 {
         publish(&mut log, &publication("a/b", &[7; 100]));
         log.commit().expect("the disk is sound");
-        while let Some(mut task) = log.seal_task() {
-            task.run().expect("the disk is sound");
-            log.note_sealed(&task);
-        }
+        seal_all(&mut log);
     }
     let segments = log.shared_catalog().segments.len();
     assert!(segments > 3);

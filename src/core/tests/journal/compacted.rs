@@ -1,6 +1,6 @@
 //! A log that was compacted, and what an interrupted compaction leaves.
 
-use crate::basics::{SETTINGS, opening, publication, publish};
+use crate::basics::{SETTINGS, opening, publication, publish, seal_all};
 use crate::disk::SimulatedDisk;
 use fanwire_core::journal::compaction::{Tombstones, compact};
 use fanwire_core::journal::dump::dump;
@@ -18,10 +18,7 @@ fn filled(disk: &SimulatedDisk) -> Log<SimulatedDisk> {
             publish(&mut log, &publication(topic, &[7; 100]));
         }
         log.commit().expect("the disk is sound");
-        while let Some(mut task) = log.seal_task() {
-            task.run().expect("the disk is sound");
-            log.note_sealed(&task);
-        }
+        seal_all(&mut log);
     }
     log
 }

@@ -1,11 +1,12 @@
 //! Files that are not as they were written: every byte of a segment, and files gone, swapped, foreign, or newer.
 
-use crate::basics::{SETTINGS, open, opening, publication, publish};
+use crate::basics::{SETTINGS, open, opening, publication, publish, seal_all};
 use crate::disk::SimulatedDisk;
 use crate::index::PLAIN;
 use crate::run::{Kept, read};
+use fanwire_core::journal::disk::DiskError;
 use fanwire_core::journal::{
-    CommitError, EpochChange, Fault, Log, OpenError, Opening, Publication, Recovery, SealError, Start, names,
+    CommitError, EpochChange, Fault, Log, OpenError, Opening, Publication, Recovery, Start, SyncTask, names,
 };
 use std::collections::BTreeMap;
 
@@ -332,21 +333,22 @@ fn a_sync_that_fails_while_a_journal_is_opened_is_known_to_the_next_start() {
 }
 
 #[test]
-fn a_sealing_whose_sync_failed_is_written_down_by_the_next_sync_task_or_at_the_end() {
+fn a_sync_of_names_that_failed_elsewhere_is_written_down_by_the_next_sync_task_or_at_the_end() {
     for is_closed in [false, true] {
         let disk = SimulatedDisk::new(3);
         let (mut log, _) = open(&disk, 1);
-        let mut task = loop {
-            publish(&mut log, &publication("a", &[7; 700]));
+        let task = loop {
+            publish(&mut log, &publication("a", &[7; 300]));
             log.commit().expect("the disk is sound");
-            if let Some(task) = log.seal_task() {
+            if let Some(task) = log.prepare_task() {
                 break task;
             }
         };
-        disk.plan(disk.operations() + 1, crate::disk::Plan::Failure);
-        let Err(SealError::Sync(error)) = task.run() else { panic!("its first step is a sync") };
+        // It makes the file, and syncs it, and the names.
+        disk.plan(disk.operations() + 3, crate::disk::Plan::Failure);
+        let Err(error @ DiskError::NamesUnsynced(_)) = task.run() else { panic!("its last step is a sync of names") };
         let operations = disk.operations();
-        log.note_sealing_failed(&error);
+        log.note_not_prepared(&error);
         assert_eq!(disk.operations(), operations, "the log's own thread touches no dying disk");
         assert!(log.failure().is_some() && log.sync_task().is_none());
         if is_closed {
@@ -356,8 +358,47 @@ fn a_sealing_whose_sync_failed_is_written_down_by_the_next_sync_task_or_at_the_e
             assert_eq!(task.run(), Err(error));
             assert!(log.failure_task().is_none(), "once is enough");
         }
+        disk.restart_process();
         assert_eq!(open(&disk, 1).1.start, Start::PowerLost);
     }
+}
+
+#[test]
+fn a_full_segment_is_sealed_only_when_a_sync_since_has_covered_it() {
+    let disk = SimulatedDisk::new(3);
+    let (mut log, _) = open(&disk, 1);
+    let fill = |log: &mut Log<SimulatedDisk>, segments: usize| {
+        while log.shared_catalog().segments.len() < segments {
+            publish(log, &publication("a", &[7; 700]));
+            log.commit().expect("the disk is sound");
+        }
+    };
+    let sync = |log: &mut Log<SimulatedDisk>, task: Option<SyncTask<SimulatedDisk>>| {
+        let mut task = task.expect("there is something to sync");
+        task.run().expect("the disk is sound");
+        log.note_synced(&task);
+    };
+    publish(&mut log, &publication("a", b"x"));
+    log.commit().expect("the disk is sound");
+    let early = log.sync_task();
+    fill(&mut log, 2);
+    assert!(log.seal_task().is_none(), "nothing of it is synced");
+    sync(&mut log, early);
+    assert!(log.seal_task().is_none(), "it has got records since");
+    let task = log.sync_task();
+    sync(&mut log, task);
+    let sealing = log.seal_task().expect("it is synced as it will always be");
+    log.note_sealed(&sealing);
+    // Even if no record waits: the state of the disk may, and nobody else syncs it.
+    let task = log.sync_task();
+    assert!(task.is_none() && log.seal_task().is_none());
+    fill(&mut log, 3);
+    let (mut task, base) = (log.sync_task().expect("a segment is full"), log.tail().base);
+    disk.plan(disk.operations() + 1, crate::disk::Plan::Failure);
+    let error = task.run().expect_err("as planned");
+    assert!(log.durable() < base - 1, "it is told before anything is said to be durable");
+    log.note_sync_failed(&error);
+    assert!(log.seal_task().is_none() && log.failure().is_some());
 }
 
 #[test]
@@ -367,10 +408,7 @@ fn a_journal_that_loses_its_snapshots_reads_all_it_has() {
     for _ in 0..100 {
         publish(&mut log, &publication("a/b", &[7; 100]));
         log.commit().expect("the disk is sound");
-        while let Some(mut task) = log.seal_task() {
-            task.run().expect("the disk is sound");
-            log.note_sealed(&task);
-        }
+        seal_all(&mut log);
     }
     let bases: Vec<u64> = log.shared_catalog().segments.iter().map(|segment| segment.base).collect();
     drop(log);

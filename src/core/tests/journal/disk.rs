@@ -57,6 +57,8 @@ pub(crate) struct World {
     pub(crate) operations: u64,
     plans: BTreeMap<u64, Plan>,
     is_stopped: bool,
+    /// Whether a sync of the names has failed in this life.
+    are_names_lost: bool,
     chance: Chance,
 }
 
@@ -196,6 +198,7 @@ impl SimulatedDisk {
             operations: 0,
             plans: BTreeMap::new(),
             is_stopped: false,
+            are_names_lost: false,
             chance: Chance(seed),
         })))
     }
@@ -224,14 +227,15 @@ impl SimulatedDisk {
 
     /// The process ended, and all that it had written is there.
     pub(crate) fn restart_process(&self) {
-        self.world().is_stopped = false;
+        let mut world = self.world();
+        (world.is_stopped, world.are_names_lost) = (false, false);
     }
 
     /// The machine stopped.
     pub(crate) fn restart_machine(&self) {
         let mut world = self.world();
         world.lose_power();
-        world.is_stopped = false;
+        (world.is_stopped, world.are_names_lost) = (false, false);
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
@@ -316,10 +320,16 @@ impl Disk for SimulatedDisk {
     }
 
     fn sync_names(&mut self) -> Result<(), DiskError> {
-        self.world().sync(|world| {
+        let mut world = self.world();
+        if world.are_names_lost {
+            return Err(DiskError::NamesUnsynced("they are lost already".to_owned()));
+        }
+        let synced = world.sync(|world| {
             world.synced_names = world.names.clone();
             world.changes.clear();
-        })
+        });
+        world.are_names_lost = synced.is_err() && !world.is_stopped;
+        synced.map_err(|error| DiskError::NamesUnsynced(error.to_string()))
     }
 
     fn forget(&mut self, names: &[String]) -> Result<(), DiskError> {

@@ -1,6 +1,6 @@
 //! The hex in protocol.md's appendix on journal files is what the journal writes.
 
-use crate::basics::{opening, publication, publish};
+use crate::basics::{opening, publication, publish, seal_all};
 use crate::disk::SimulatedDisk;
 use crate::index::PLAIN;
 use fanwire_core::journal::format::{Batch, Item, NO_BASE, Producer, Record, SegmentHeader, TopicItem, write_item};
@@ -76,8 +76,7 @@ fn snapshot() -> Vec<u8> {
     log.commit().expect("the disk is sound");
     publish(&mut log, &publication("chat/2", &[0; 280]));
     log.commit().expect("the disk is sound");
-    let mut task = log.seal_task().expect("a segment is full");
-    task.run().expect("the disk is sound");
+    seal_all(&mut log);
     disk.content(&names::snapshot(2))
 }
 

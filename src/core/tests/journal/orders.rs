@@ -1,6 +1,6 @@
 //! What a log accepts, and what it says of the rest; how much it takes, and how much memory for that.
 
-use crate::basics::{SETTINGS, open, opening, publication, publish};
+use crate::basics::{SETTINGS, open, opening, publication, publish, seal_all};
 use crate::disk::{Plan, SimulatedDisk};
 use crate::index::PLAIN;
 use fanwire_core::journal::format::Producer;
@@ -18,13 +18,6 @@ fn admit(log: &mut TestLog, publication: &Publication<'_>) -> Admission {
 
 fn numbered(number: u64) -> Publication<'static> {
     Publication { producer: Some(Producer { id: 7, number }), ..publication("a", b"x") }
-}
-
-fn seal_all(log: &mut TestLog) {
-    while let Some(mut task) = log.seal_task() {
-        task.run().expect("the disk is sound");
-        log.note_sealed(&task);
-    }
 }
 
 #[test]

@@ -15,8 +15,8 @@ use fanwire_core::journal::disk::{Disk, DiskError, DiskFile};
 use fanwire_core::journal::format::{Found, HEADER_BYTES, Item, NO_BASE, Producer, read_item};
 use fanwire_core::journal::state::State;
 use fanwire_core::journal::{
-    Admission, CommitError, Fault, Log, OpenError, Opening, Publication, Recovery, Refusal, SealError, Start, SyncTask,
-    TopicRef, names,
+    Admission, CommitError, Fault, Log, OpenError, Opening, Publication, Recovery, Refusal, Start, SyncTask, TopicRef,
+    names,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -199,8 +199,17 @@ impl Run {
         let Some(task) = log.prepare_task() else { return };
         match task.run() {
             Ok(prepared) => log.supply(prepared),
-            Err(error) => log.note_not_prepared(&error),
+            Err(error) => {
+                log.note_not_prepared(&error);
+                self.write_down_failure();
+            }
         }
+    }
+
+    /// What failed elsewhere is written down by the thread that syncs.
+    fn write_down_failure(&mut self) {
+        let Some(mut task) = self.log.as_mut().and_then(Log::failure_task) else { return };
+        assert!(matches!(task.run(), Err(DiskError::NamesUnsynced(_))), "and nothing is synced");
     }
 
     fn sync_begin(&mut self) {
@@ -230,12 +239,10 @@ impl Run {
         let Some(mut task) = log.seal_task() else { return };
         match task.run() {
             Ok(()) => log.note_sealed(&task),
-            Err(SealError::Sync(error)) => {
-                log.note_sealing_failed(&error);
-                let mut task = log.failure_task().expect("nobody has written it down yet");
-                assert_eq!(task.run(), Err(error), "and nothing is synced");
+            Err(error) => {
+                log.note_not_sealed(&error);
+                self.write_down_failure();
             }
-            Err(SealError::Later(_)) => log.note_not_sealed(),
         }
     }
 
@@ -299,6 +306,7 @@ impl Run {
                 break;
             }
             self.note_failed_sync();
+            self.disk.restart_process();
             opened = Log::open(self.disk.clone(), SETTINGS, PLAIN, &opening);
         }
         match opened {

@@ -9,9 +9,7 @@ use fanwire_core::journal::history::{Reached, ReadEnd};
 use fanwire_core::journal::keeper::{Keeper, Notice, ReadRequest, SyncMode};
 use fanwire_core::journal::plan::{JournalId, Plan, Planned};
 use fanwire_core::journal::reader::{CursorId, ReadOutcome, Reader};
-use fanwire_core::journal::{
-    Log, LogSettings, Opening, PrepareTask, Prepared, SealError, SealTask, SyncTask, indexing,
-};
+use fanwire_core::journal::{Log, LogSettings, Opening, PrepareTask, Prepared, SealTask, SyncTask, indexing};
 use fanwire_core::{HistoryMail, Releases, Seat, Submissions};
 use std::collections::VecDeque;
 
@@ -51,7 +49,7 @@ pub(crate) struct Truth {
 enum Event {
     Synced(usize, SyncTask<Medium>, Result<(), DiskError>),
     Prepared(usize, Result<Prepared<File>, DiskError>),
-    Sealed(usize, SealTask<Medium>, Result<(), SealError>),
+    Sealed(usize, SealTask<Medium>, Result<(), DiskError>),
 }
 
 /// One journal's helpers.
