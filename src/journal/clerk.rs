@@ -11,7 +11,7 @@
 
 use super::opening::{Journals, Opened, now_us, sync_mode};
 use super::reading::Requests;
-use super::upkeep;
+use super::upkeep::{self, Removals};
 use super::vigil::Vigil;
 use crate::config::Journal;
 use crate::reactor::{Desk, Sleeper};
@@ -57,7 +57,6 @@ pub struct Clerk {
     events: Receiver<Event>,
     sender: EventSender,
     requests: Requests,
-    vigil: Vigil,
     is_ending: Arc<AtomicBool>,
     /// When it is time to look for what is too old.
     upkeep: Instant,
@@ -76,10 +75,12 @@ struct Shelf {
     steward: Steward,
     retention: Retention,
     is_compacting: bool,
+    /// Segments were sealed or compacted since the last compaction began: there may be some that are worth it.
+    is_compaction_due: bool,
     /// When something may be tried again that the disk did not do.
     retry: Option<Instant>,
-    /// Segments that retention has ended, and whose files could not be removed.
-    unremoved: Vec<u64>,
+    removals: Removals,
+    vigil: Vigil,
 }
 
 /// Sends events, and wakes the clerk.
@@ -158,8 +159,10 @@ impl Clerk {
                 steward,
                 retention,
                 is_compacting: false,
+                is_compaction_due: false,
                 retry: None,
-                unremoved: Vec::new(),
+                removals: Removals::default(),
+                vigil: Vigil::default(),
             });
         }
         Ok(Clerk {
@@ -169,7 +172,6 @@ impl Clerk {
             events,
             sender,
             requests,
-            vigil: Vigil::default(),
             is_ending: Arc::new(AtomicBool::new(false)),
             upkeep: Instant::now(),
             reads: Vec::new(),
@@ -200,6 +202,7 @@ impl Clerk {
         self.keeper.finish_turn();
         self.hand_out_tasks();
         self.retire();
+        self.order_compactions();
         self.keeper.take_reads(&mut self.reads);
         self.requests.send_all(&mut self.reads);
         self.tell_notices();
@@ -242,8 +245,8 @@ impl Clerk {
     /// Looks for the end of a sync that somebody waits for, and is about to end. Returns whether there is something to
     /// do.
     fn watch(&mut self) -> bool {
-        let (begin, length) = (Instant::now(), self.vigil.length());
-        while self.keeper.is_sync_awaited() && begin.elapsed() < length {
+        let Some(until) = self.watched_until() else { return false };
+        while Instant::now() < until {
             if let Ok(event) = self.events.try_recv() {
                 self.take_event(event);
                 return true;
@@ -254,6 +257,13 @@ impl Clerk {
             thread::yield_now();
         }
         false
+    }
+
+    /// As long as the syncs last that somebody waits for.
+    fn watched_until(&self) -> Option<Instant> {
+        let shelves = self.journals.iter().enumerate();
+        let awaited = shelves.filter(|(index, _)| self.keeper.is_sync_awaited(JournalId(*index as u8)));
+        awaited.filter_map(|(_, shelf)| shelf.vigil.until()).max()
     }
 
     /// How long it may sleep though nobody rings.
@@ -281,7 +291,7 @@ impl Clerk {
     fn take_event(&mut self, event: Event) {
         match event {
             Event::Synced(journal, task, outcome, took) => {
-                self.vigil.note(took);
+                self.journals[usize::from(journal.0)].vigil.note_ended(took, Instant::now());
                 self.keeper.note_synced(journal, &task, &outcome);
             }
             Event::Prepared(journal, outcome) => {
@@ -289,7 +299,8 @@ impl Clerk {
                     let shelf = &mut self.journals[usize::from(journal.0)];
                     shelf.retry = Some(Instant::now() + RETRY);
                     let name = &shelf.journal.name;
-                    tracing::warn!(journal = name, %error, "no next segment could be made; trying again");
+                    // The notice tells it, once.
+                    tracing::debug!(journal = name, %error, "no next segment could be made; trying again");
                 }
                 self.keeper.note_prepared(journal, outcome);
             }
@@ -301,17 +312,15 @@ impl Clerk {
                     tracing::warn!(journal = name, %error, "a segment could not be sealed; trying again");
                 }
                 self.keeper.note_sealed(journal, &task, &outcome);
-                self.upkeep = Instant::now();
-                self.order_compaction(journal);
+                self.note_compactable(journal);
             }
             Event::Removed(journal, bases, outcome) => {
-                if let Err(error) = outcome {
-                    let shelf = &mut self.journals[usize::from(journal.0)];
+                let shelf = &mut self.journals[usize::from(journal.0)];
+                if let Err(error) = &outcome {
                     let name = &shelf.journal.name;
                     tracing::error!(journal = name, %error, "segments that retention ended could not be removed");
-                    // Before any other: what is left must be one stretch up to the end.
-                    shelf.unremoved = bases;
                 }
+                shelf.removals.end(bases, outcome.is_ok());
             }
             Event::Compacted(journal, outcome) => self.note_compacted(journal, outcome),
         }
@@ -321,14 +330,17 @@ impl Clerk {
         for index in 0..self.journals.len() {
             let journal = JournalId(index as u8);
             if let Some(task) = self.keeper.take_sync(journal) {
-                self.journals[index].syncer.request(Sync { journal, task });
-            }
-            if self.keeper.is_waiting(journal) {
-                self.journals[index].maker.hasten();
+                let shelf = &mut self.journals[index];
+                shelf.syncer.request(Sync { journal, task });
+                shelf.vigil.note_requested(Instant::now());
             }
             if self.journals[index].retry.is_none() {
                 self.order_segment(journal);
                 self.order_sealing(journal);
+            }
+            // Behind the order: it may be this one.
+            if self.keeper.is_waiting(journal) {
+                self.journals[index].maker.hasten();
             }
         }
     }
@@ -348,11 +360,8 @@ impl Clerk {
             let log = self.keeper.log_mut(journal);
             let retired = shelf.retention.retired(&log.shared_catalog(), now_us());
             log.retire(&retired);
-            let mut bases = std::mem::take(&mut shelf.unremoved);
-            bases.extend(retired);
-            if bases.is_empty() {
-                continue;
-            }
+            shelf.removals.add(retired);
+            let Some(bases) = shelf.removals.begin() else { continue };
             tracing::debug!(journal = shelf.journal.name, segments = bases.len(), "segments are retired");
             let (mut medium, events) = (shelf.medium.clone(), self.sender.clone());
             shelf.steward.run(Box::new(move || {
@@ -362,12 +371,26 @@ impl Clerk {
         }
     }
 
-    fn order_compaction(&mut self, journal: JournalId) {
+    /// Something has changed that a compaction may be worth for. What retention ends goes before: it need not be
+    /// compacted, and can't be retired while others are.
+    fn note_compactable(&mut self, journal: JournalId) {
         let shelf = &mut self.journals[usize::from(journal.0)];
-        if !shelf.journal.compact || shelf.is_compacting {
-            return;
+        shelf.is_compaction_due = shelf.journal.compact;
+        self.upkeep = Instant::now();
+    }
+
+    fn order_compactions(&mut self) {
+        for index in 0..self.journals.len() {
+            let shelf = &mut self.journals[index];
+            if shelf.is_compaction_due && !shelf.is_compacting {
+                (shelf.is_compaction_due, shelf.is_compacting) = (false, true);
+                self.order_compaction(JournalId(index as u8));
+            }
         }
-        shelf.is_compacting = true;
+    }
+
+    fn order_compaction(&mut self, journal: JournalId) {
+        let shelf = &self.journals[usize::from(journal.0)];
         let catalog = self.keeper.log(journal).shared_catalog();
         let (mut medium, events, segment_bytes) =
             (shelf.medium.clone(), self.sender.clone(), shelf.journal.segment_bytes);
@@ -389,7 +412,7 @@ impl Clerk {
                 log.replace(segment);
                 log.retire(&others);
                 // There may be more that is worth it.
-                self.order_compaction(journal);
+                self.note_compactable(journal);
             }
             Err(error) => {
                 tracing::error!(journal = shelf.journal.name, %error, "compaction failed; nothing is lost");
@@ -434,7 +457,7 @@ impl Clerk {
                     why,
                     "the next segment can't be made: publishes are refused once this one is full"
                 ),
-                Notice::Resumed(_) => tracing::info!(journal = name, "the journal has room again"),
+                Notice::Resumed(_) => tracing::info!(journal = name, "the journal can make segments again"),
                 Notice::Failed(_, what) => {
                     tracing::error!(
                         journal = name,
@@ -462,8 +485,10 @@ impl Clerk {
         self.is_ending.load(Ordering::Acquire)
     }
 
-    /// The reactors have ended. Everything is synced, and it is written down that nothing is missing.
+    /// The reactors have ended. Every steward hears so before the first one is waited for. Everything is synced, and
+    /// it is written down that nothing is missing.
     fn close(mut self) {
+        self.journals.iter().for_each(|shelf| shelf.steward.end_soon());
         let end = |shelf: Shelf| {
             let Shelf { journal, syncer, maker, steward, .. } = shelf;
             drop((maker, steward, syncer));

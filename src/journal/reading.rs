@@ -17,7 +17,7 @@ use fanwire_core::journal::history::{History, Reached, ReadEnd};
 use fanwire_core::journal::keeper::ReadRequest;
 use fanwire_core::journal::plan::JournalId;
 use fanwire_core::journal::reader::{CursorId, OpenRequest, ReadOutcome, Reader};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -74,6 +74,8 @@ pub struct Reading {
     counter: Counter,
     /// By reactor: what waits until there is room.
     waiting: Vec<VecDeque<Asked>>,
+    /// Cursors that are over, and whose requests may still wait.
+    closed: HashSet<CursorId>,
     /// What was read and not taken, by reactor.
     unsent: Vec<Option<HistoryMail>>,
     spare: HistoryMail,
@@ -90,6 +92,7 @@ impl Reading {
             requests,
             counter,
             waiting: (0..reactors).map(|_| VecDeque::new()).collect(),
+            closed: HashSet::new(),
             unsent: (0..reactors).map(|_| None).collect(),
             spare: HistoryMail::default(),
         };
@@ -113,13 +116,14 @@ impl Reading {
 
     /// Sorts what came by reactor. Returns whether nothing comes any more.
     fn take_requests(&mut self) -> bool {
-        loop {
+        let end = loop {
             match self.requests.try_recv() {
                 Ok(request) => self.sort(request),
-                Err(TryRecvError::Empty) => return false,
-                Err(TryRecvError::Disconnected) => return true,
+                Err(end) => break end,
             }
-        }
+        };
+        self.forget_closed();
+        end == TryRecvError::Disconnected
     }
 
     fn sort(&mut self, request: ReadRequest<Medium>) {
@@ -136,10 +140,21 @@ impl Reading {
         self.waiting[usize::from(asked.cursor.shard)].push_back(asked);
     }
 
-    /// What a cursor that is over has asked for is not read any more: it would be in everybody's way.
     fn close(&mut self, journal: JournalId, cursor: CursorId) {
-        self.waiting[usize::from(cursor.shard)].retain(|asked| asked.cursor != cursor);
+        self.closed.insert(cursor);
         self.readers[usize::from(journal.0)].close(cursor);
+    }
+
+    /// What cursors that are over have asked for is not read any more: it would be in everybody's way. All are looked
+    /// for at once: a reactor that ends may close many, and many may wait.
+    fn forget_closed(&mut self) {
+        if self.closed.is_empty() {
+            return;
+        }
+        for waiting in &mut self.waiting {
+            waiting.retain(|asked| !self.closed.contains(&asked.cursor));
+        }
+        self.closed.clear();
     }
 
     /// One piece of an answer for each reactor that takes it. Returns whether there was any.

@@ -73,3 +73,56 @@ pub(super) fn compact(
     let tombstones = Tombstones { now_us, age_us_min: TOMBSTONE_AGE_US_MIN };
     compaction::compact(medium, catalog, places, tombstones, |name, sequence| ends.is_newest(name, sequence)).map(Some)
 }
+
+/// Segments that have left the catalog, and whose files have not left the disk yet.
+#[derive(Debug, Default)]
+pub(super) struct Removals {
+    /// The oldest first.
+    due: Vec<u64>,
+    is_under_way: bool,
+}
+
+impl Removals {
+    /// More of them, newer than those before.
+    pub(super) fn add(&mut self, bases: Vec<u64>) {
+        self.due.extend(bases);
+    }
+
+    /// What may be removed now. Nothing while others are: if those can't be, the newer ones have to stay, too, as what
+    /// is left must be one stretch up to the end.
+    pub(super) fn begin(&mut self) -> Option<Vec<u64>> {
+        if self.is_under_way || self.due.is_empty() {
+            return None;
+        }
+        self.is_under_way = true;
+        Some(std::mem::take(&mut self.due))
+    }
+
+    /// These are removed, or have to be tried again, before any other.
+    pub(super) fn end(&mut self, mut bases: Vec<u64>, is_removed: bool) {
+        self.is_under_way = false;
+        if !is_removed {
+            bases.append(&mut self.due);
+            self.due = bases;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn newer_segments_are_removed_only_after_the_older_ones_are() {
+        let mut removals = Removals::default();
+        assert_eq!(removals.begin(), None);
+        removals.add(vec![1, 5]);
+        assert_eq!(removals.begin(), Some(vec![1, 5]));
+        removals.add(vec![9]);
+        assert_eq!(removals.begin(), None, "the older ones may come to nothing");
+        removals.end(vec![1, 5], false);
+        assert_eq!(removals.begin(), Some(vec![1, 5, 9]), "the oldest first");
+        removals.end(vec![1, 5, 9], true);
+        assert_eq!(removals.begin(), None);
+    }
+}

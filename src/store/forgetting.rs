@@ -23,9 +23,13 @@ use fanwire_core::journal::disk::{Disk, DiskError, DiskFile};
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::Advice;
 use std::io;
+use std::thread;
+use std::time::Duration;
 
 /// How often a file is tried: somebody may be reading it for a backup at that moment.
 const ATTEMPTS: usize = 5;
+/// How long whoever that is gets before the next attempt. Only a start waits for it.
+const PAUSE: Duration = Duration::from_millis(50);
 /// Bytes that are asked for at once; a multiple of every page's size.
 const STRETCH_BYTES: usize = 1 << 30;
 
@@ -38,7 +42,10 @@ impl Directory {
 
 fn forget(file: &File) -> Result<(), DiskError> {
     let failed = |error: io::Error| file.failed("drop from memory", &error);
-    for _ in 0..ATTEMPTS {
+    for attempt in 0..ATTEMPTS {
+        if attempt > 0 {
+            thread::sleep(PAUSE);
+        }
         let _ = file.sync();
         rustix::fs::fadvise(file.descriptor(), 0, None, Advice::DontNeed).map_err(|error| failed(error.into()))?;
         if held_pages(file).map_err(failed)? == 0 {

@@ -46,6 +46,11 @@ impl Steward {
         Ok(Steward { jobs: Some(jobs), is_over, thread: Some(thread) })
     }
 
+    /// Nothing more is begun. Dropping it says so, too; but who has several need not wait for each to hear it.
+    pub fn end_soon(&self) {
+        self.is_over.store(true, Ordering::Release);
+    }
+
     /// Orders a job. The journal bounds them: it has one of each kind in the queue at any time.
     pub fn run(&self, job: Job) {
         // The thread has ended before only if a job panicked, which the drop passes on.
@@ -55,7 +60,7 @@ impl Steward {
 
 impl Drop for Steward {
     fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Release);
+        self.end_soon();
         self.jobs = None;
         let ended = self.thread.take().expect("joined once").join();
         if let Err(panicked) = ended

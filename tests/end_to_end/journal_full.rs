@@ -107,7 +107,7 @@ fn a_full_disk_refuses_harms_nothing_and_passes() {
         number += 1;
         expect_held(&broker, &acked);
     }
-    broker.wait_for_log(&["the journal has room again"]);
+    broker.wait_for_log(&["the journal can make segments again"]);
     assert!(acked.iter().map(|(_, sequence)| *sequence).eq(1..=acked.len() as u64), "no sequence is left out");
     // A broker that is started on a full disk.
     let ballast = disk.path().join("ballast");

@@ -47,6 +47,7 @@ use joins::Join;
 use kept::{Answer, Kept, Verdict, Waiting, verdict_of};
 use lanes::{Lane, Numbering, Staged};
 use questions::Question;
+use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::sync::Weak;
 
@@ -134,7 +135,7 @@ pub struct Keeper<D: Disk> {
     joins: Vec<Join>,
     questions: Vec<Question>,
     /// Those that wait until fewer lists of topics are in use, and the lists that are.
-    delayed: Vec<Question>,
+    delayed: VecDeque<Question>,
     lists: Vec<Weak<TopicList>>,
     reads: Vec<ReadRequest<D>>,
     notices: Vec<Notice>,
@@ -155,7 +156,7 @@ impl<D: Disk> Keeper<D> {
             numbering: Numbering::default(),
             joins: Vec::new(),
             questions: Vec::new(),
-            delayed: Vec::new(),
+            delayed: VecDeque::new(),
             lists: Vec::new(),
             reads: Vec::new(),
             notices: Vec::new(),
@@ -463,9 +464,10 @@ impl<D: Disk> Keeper<D> {
         Some(task)
     }
 
-    /// Whether somebody waits until something is durable.
-    pub fn is_sync_awaited(&self) -> bool {
-        self.logs.iter().any(|kept| !kept.waiting.is_empty() || !kept.held.is_empty())
+    /// Whether somebody waits until something of a journal is durable.
+    pub fn is_sync_awaited(&self, journal: JournalId) -> bool {
+        let kept = &self.logs[usize::from(journal.0)];
+        !kept.waiting.is_empty() || !kept.held.is_empty()
     }
 
     /// When [`Keeper::take_sync`] has something next for some journal, by the wall clock.

@@ -33,6 +33,8 @@ mod node;
 mod office;
 #[path = "journaling/oracle.rs"]
 mod oracle;
+#[path = "journaling/sealing.rs"]
+mod sealing;
 #[path = "journaling/swarm.rs"]
 mod swarm;
 #[path = "journaling/totals.rs"]

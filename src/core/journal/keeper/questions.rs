@@ -6,6 +6,8 @@ use crate::journal::disk::Disk;
 use crate::journal::plan::{self, JournalId};
 use crate::journal::reader::{CursorId, OpenRequest};
 use fanwire_wire::frame::Start;
+use foldhash::quality::FixedState;
+use hashbrown::HashSet;
 use std::sync::Arc;
 
 /// A question of a shard.
@@ -34,34 +36,61 @@ impl Question {
 impl<D: Disk> Keeper<D> {
     /// Puts the turn's questions to the reader. Everything that was admitted is written or refused.
     pub(super) fn put_questions(&mut self) {
-        let mut has_listed = false;
-        let delayed = std::mem::take(&mut self.delayed);
-        for question in delayed.into_iter().chain(std::mem::take(&mut self.questions)) {
-            if let Question::Close { cursor, .. } = question {
-                self.delayed.retain(|delayed| delayed.cursor() != cursor);
-            }
+        let questions = std::mem::take(&mut self.questions);
+        let closed = self.forget_closed(&questions);
+        let mut has_listed = self.put_delayed();
+        for question in questions {
             if question.lists_topics() {
-                if has_listed || !self.may_list() {
-                    self.delayed.push(question);
+                if closed.contains(&question.cursor()) {
+                    continue;
+                }
+                // Those that waited before come first.
+                if has_listed || self.has_delayed() || !self.may_list() {
+                    self.delayed.push_back(question);
                     continue;
                 }
                 has_listed = true;
             }
-            let request = match question {
-                Question::Open { cursor, journal, start, bytes_max, filter } => {
-                    let request = self.open_request(journal, start, &filter);
-                    ReadRequest::Open { journal, cursor, request, bytes_max: bytes_max as usize }
-                }
-                Question::Read { cursor, journal, bytes_max, filter } => {
-                    let kept = &self.logs[usize::from(journal.0)];
-                    let topic = if crate::filters::is_exact(&filter) { kept.topic_end(&filter) } else { None };
-                    let (catalog, tail) = (kept.visible_catalog(), kept.released);
-                    ReadRequest::Read { journal, cursor, catalog, tail, topic, bytes_max: bytes_max as usize }
-                }
-                Question::Close { cursor, journal } => ReadRequest::Close { journal, cursor },
-            };
-            self.reads.push(request);
+            self.put(question);
         }
+    }
+
+    /// Cursors that end this turn, whose lists are not made any more. All are looked for at once: many may wait, and
+    /// many may end.
+    fn forget_closed(&mut self, questions: &[Question]) -> HashSet<CursorId, FixedState> {
+        let closes = questions.iter().filter(|question| matches!(question, Question::Close { .. }));
+        let closed: HashSet<CursorId, FixedState> = closes.map(Question::cursor).collect();
+        if !closed.is_empty() {
+            self.delayed.retain(|delayed| !closed.contains(&delayed.cursor()));
+        }
+        closed
+    }
+
+    /// Puts the question that has waited longest, if its list may be made. Returns whether it was.
+    fn put_delayed(&mut self) -> bool {
+        if self.delayed.is_empty() || !self.may_list() {
+            return false;
+        }
+        let longest = self.delayed.pop_front().expect("there is one");
+        self.put(longest);
+        true
+    }
+
+    fn put(&mut self, question: Question) {
+        let request = match question {
+            Question::Open { cursor, journal, start, bytes_max, filter } => {
+                let request = self.open_request(journal, start, &filter);
+                ReadRequest::Open { journal, cursor, request, bytes_max: bytes_max as usize }
+            }
+            Question::Read { cursor, journal, bytes_max, filter } => {
+                let kept = &self.logs[usize::from(journal.0)];
+                let topic = if crate::filters::is_exact(&filter) { kept.topic_end(&filter) } else { None };
+                let (catalog, tail) = (kept.visible_catalog(), kept.released);
+                ReadRequest::Read { journal, cursor, catalog, tail, topic, bytes_max: bytes_max as usize }
+            }
+            Question::Close { cursor, journal } => ReadRequest::Close { journal, cursor },
+        };
+        self.reads.push(request);
     }
 
     /// Whether some question waits until others of its kind are answered.

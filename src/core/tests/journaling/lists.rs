@@ -93,5 +93,18 @@ fn who_leaves_while_its_list_is_delayed_gets_none() {
     scene.say(&Command::Unsubscribe { subscription: 3 });
     scene.turn();
     assert!(!scene.office.keeper.has_delayed());
-    assert_eq!(scene.asked.len(), 2, "the second was put when it was heard that both leave");
+    assert_eq!(scene.asked.len(), 1, "neither list was made");
+}
+
+#[test]
+fn who_asks_for_a_list_and_leaves_in_the_same_turn_gets_none_and_others_keep_their_order() {
+    let mut scene = Scene::new(4);
+    scene.say(&Command::Unsubscribe { subscription: 1 });
+    scene.say(&Command::Unsubscribe { subscription: 3 });
+    assert_eq!([scene.turn(), scene.turn(), scene.turn()], [1, 1, 0]);
+    let keys = scene.asked.iter().map(|request| match request {
+        ReadRequest::Open { cursor, .. } => cursor.serial,
+        _ => unreachable!("others are left out"),
+    });
+    assert!(keys.is_sorted(), "who asked first is answered first");
 }
