@@ -258,7 +258,8 @@ keys! {
         "Topics whose routes are kept ready, an equal share of them on each reactor: those that are published to\n\
          again and again. Any other one costs a walk through the filters.";
     "limits" "connections_max" number!(Count, 0..=10_000_000, limits.connections_max),
-        "Connections at one time, on all reactors together. 0: as many as the open-file limit allows.";
+        "Connections at one time, on all reactors together. 0: as many as the open-file limit and the journals\n\
+         allow.";
     "limits" "connections_per_address_max" number!(Count, 0..=10_000_000, limits.connections_per_address_max),
         "Connections of one source address at one time. 0: no bound. Loopback is never bounded.";
     "limits" "handshake_time_max" time!(100..=5 * MINUTE_MS, limits.handshake_time_max),

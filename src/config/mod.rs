@@ -108,7 +108,7 @@ pub enum LogFormat {
 pub struct Limits {
     /// What WELCOME announces.
     pub wire: fanwire_wire::Limits,
-    /// Connections at one time; 0: what the open-file limit allows.
+    /// Connections at one time; 0: as many as the open-file limit and the journals allow.
     pub connections_max: u32,
     /// Connections of one source address at one time; 0: no bound. Never applied to loopback.
     pub connections_per_address_max: u32,

@@ -1,4 +1,5 @@
-//! A shard that retention has overtaken: what it was to read of a journal by itself is gone before it came to it.
+//! A shard that retention has overtaken, or that could not read: what it was to read of a journal by itself is gone
+//! before it came to it, or never comes.
 //!
 //! ```text
 //!  journal   [ removed ....... ][ here still ........ ] <-- the shard's cursor goes on at the end

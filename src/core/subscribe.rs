@@ -158,7 +158,8 @@ impl Shard {
             return Err(Code::StartUnavailable);
         }
         if wish.start != Start::Live && self.journaling.plan.get(journal).is_refused {
-            return Err(Code::HistoryFailed);
+            // Nothing will be there until the broker starts anew: trying again is of no use.
+            return Err(Code::JournalFailed);
         }
         Ok(Checked { filter, group, journal })
     }

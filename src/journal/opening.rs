@@ -132,21 +132,27 @@ fn open(config: &Config, journal: &Journal, opening: &Opening) -> Result<Opened,
 }
 
 fn tell_refused(journal: &Journal, directory: &Path, refusal: &Refusal) {
-    let directory = directory.display();
-    let advice = match refusal {
-        Refusal::Recovery(error) if error.fault.is_repairable() => format!(
-            "look closer with: fanwire journal verify {directory}; go on without what is damaged with: fanwire journal \
-             verify --repair {directory}; then start the broker anew"
-        ),
-        Refusal::Recovery(_) => "then start the broker anew".to_owned(),
-        Refusal::Directory(_) => "see to the directory and its disk, then start the broker anew".to_owned(),
+    let (reason, advice) = match refusal {
+        Refusal::Recovery(error) => (format!("{}: {}", error.file, error.fault), advice(error, directory)),
+        Refusal::Directory(error) => (error.to_string(), "see to the directory and its disk".to_owned()),
     };
     tracing::error!(
         journal = journal.name,
-        reason = %refusal,
-        advice,
+        reason,
+        advice = format!("{advice}; then start the broker anew"),
         "the journal is refused: publishes to its topics fail, and it has no history; everything else is served"
     );
+}
+
+fn advice(error: &OpenError, directory: &Path) -> String {
+    let (remedy, directory) = (error.fault.remedy(), directory.display());
+    if !error.fault.is_repairable() {
+        return remedy.to_owned();
+    }
+    format!(
+        "{remedy}; look closer with: fanwire journal verify {directory}; repair with: fanwire journal verify --repair \
+         {directory}"
+    )
 }
 
 fn tell(journal: &Journal, recovery: &Recovery) {

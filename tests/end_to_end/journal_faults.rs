@@ -249,7 +249,7 @@ fn a_journal_that_is_damaged_is_refused_and_everything_else_is_served() {
     peer.expect_refused(Scope::UnackedPublish, Code::JournalFailed, 0);
     for (subscription, start) in (1..).zip([Start::First, Start::Resume { epoch: 1, last: 1 }]) {
         peer.send(from(start, subscription, "match/1"));
-        peer.expect_refused(Scope::Subscription, Code::HistoryFailed, subscription.into());
+        peer.expect_refused(Scope::Subscription, Code::JournalFailed, subscription.into());
     }
     let live = subscribed(&mut peer, from(Start::Live, 3, "match/#"));
     assert_eq!((live.outcome, live.epoch), (Outcome::Live, 0));

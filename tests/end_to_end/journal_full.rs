@@ -116,7 +116,7 @@ fn a_full_disk_refuses_harms_nothing_and_passes() {
     // Only now: a broker that can't make its next segment gives back what it has taken of the disk.
     fill(&ballast);
     let broker = Broker::start(&config);
-    broker.wait_for_log(&["the journal is refused", "make room on the disk and start again"]);
+    broker.wait_for_log(&["the journal is refused", "make room on the disk; then start the broker anew"]);
     broker.kill();
     std::fs::remove_file(&ballast).expect("removes");
     let broker = Broker::start(&config);

@@ -140,24 +140,25 @@ impl fmt::Display for Fault {
 impl Fault {
     /// Whether an opening with `repair` would go on.
     pub const fn is_repairable(&self) -> bool {
-        !matches!(
+        matches!(
             self,
-            Fault::Disk(_)
-                | Fault::SyncFailed { .. }
-                | Fault::Newer { .. }
-                | Fault::Foreign
-                | Fault::Misnamed { .. }
-                | Fault::NoSegments
-                | Fault::Missing { .. }
-                | Fault::OldDamage(_)
+            Fault::StateMissing
+                | Fault::StateDamaged
+                | Fault::StateStale
+                | Fault::Size { .. }
+                | Fault::NoSegment
+                | Fault::HeaderDamaged
+                | Fault::Short { .. }
+                | Fault::Corrupt { .. }
+                | Fault::SequencesUnknown
         )
     }
 
     /// What to do.
-    fn remedy(&self) -> &'static str {
+    pub const fn remedy(&self) -> &'static str {
         match self {
-            Fault::Disk(DiskError::Full) => "make room on the disk and start again",
-            Fault::Disk(_) => "see to the disk and its permissions and start again",
+            Fault::Disk(DiskError::Full) => "make room on the disk",
+            Fault::Disk(_) => "see to the disk and its permissions",
             Fault::SyncFailed { .. } => {
                 "see to the disk, then unmount its file system and mount it again, or restart the machine"
             }

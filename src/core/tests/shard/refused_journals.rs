@@ -55,10 +55,10 @@ fn a_refused_journal_lets_listen_and_has_no_history() {
     let expected = [
         "subscribed 1",
         "subscribed 2",
-        "refused 3 HISTORY_FAILED",
-        "refused 4 HISTORY_FAILED",
-        "refused 5 HISTORY_FAILED",
-        "refused 6 HISTORY_FAILED",
+        "refused 3 JOURNAL_FAILED",
+        "refused 4 JOURNAL_FAILED",
+        "refused 5 JOURNAL_FAILED",
+        "refused 6 JOURNAL_FAILED",
     ];
     assert_eq!(shell.received(session), expected);
     assert!(!shell.shard.has_submissions(), "nobody there could answer");
