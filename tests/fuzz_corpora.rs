@@ -54,3 +54,23 @@ fn any_bytes_as_an_item_of_a_journal() {
 fn any_segments_as_a_journal() {
     replay("journal_recovery", bodies::journal_recovery);
 }
+
+#[test]
+fn any_stream_of_a_websocket_under_any_chunking() {
+    replay("websocket_reader", bodies::websocket_reader);
+}
+
+#[test]
+fn any_text_as_json_of_a_client() {
+    replay("json_command", bodies::json_command);
+}
+
+#[test]
+fn any_bytes_as_a_request_head() {
+    replay("http_head", bodies::http_head);
+}
+
+#[test]
+fn any_bytes_as_a_request_body() {
+    replay("http_body", bodies::http_body);
+}

@@ -43,6 +43,7 @@ impl Desk {
                 now: self.stage.now,
                 wall_us: 0,
                 connection_id: *index as u64,
+                peer: std::net::Ipv4Addr::LOCALHOST.into(),
                 is_draining: false,
             };
             assert_eq!(self.connections[*index].receive(bytes, &mut context), Progress::Idle);

@@ -9,6 +9,7 @@
 //! | module | measures | unit |
 //! |---|---|---|
 //! | `codec` | bytes to frames and back | a frame |
+//! | `json` | the same for clients without a codec | a delivery, a command |
 //! | `matching` | who wants a topic, with 1 to a million filters | a message, a change |
 //! | `routing` | a message from its command to its subscribers' bytes, without sockets | a delivery |
 //! | `turn` | the same from the publisher's bytes on, as a reactor turns | a delivery |
@@ -26,6 +27,7 @@
 mod codec;
 mod desk;
 mod history;
+mod json;
 mod mailbox;
 mod matching;
 mod order;
@@ -80,6 +82,7 @@ impl Work {
 pub(crate) fn all() -> Vec<Scene> {
     let groups = [
         codec::SCENES,
+        json::SCENES,
         matching::SCENES,
         routing::SCENES,
         turn::SCENES,

@@ -63,7 +63,15 @@ fn converse<'a>(is_open: bool, pieces: impl Iterator<Item = &'a [u8]>) -> Outcom
 }
 
 fn context<'a>(shard: &'a mut Shard, settings: &'a Settings, now: Time) -> Context<'a> {
-    Context { shard, settings, now, wall_us: 1_767_225_600_000_000, connection_id: 42, is_draining: false }
+    Context {
+        shard,
+        settings,
+        now,
+        wall_us: 1_767_225_600_000_000,
+        connection_id: 42,
+        peer: std::net::Ipv4Addr::LOCALHOST.into(),
+        is_draining: false,
+    }
 }
 
 fn note(outcome: &mut Outcome, progress: Progress) {

@@ -207,7 +207,15 @@ impl Peer {
 }
 
 fn context<'a>(shard: &'a mut Shard, settings: &'a Settings, now: Time, who: usize) -> Context<'a> {
-    Context { shard, settings, now, wall_us: 1, connection_id: who as u64, is_draining: false }
+    Context {
+        shard,
+        settings,
+        now,
+        wall_us: 1,
+        connection_id: who as u64,
+        peer: std::net::Ipv4Addr::LOCALHOST.into(),
+        is_draining: false,
+    }
 }
 
 fn write_some(shard: &mut Shard, session: SessionId, mut bytes_max: usize, output: &mut Vec<u8>) {

@@ -25,7 +25,6 @@ mod publish;
 mod reply;
 mod request;
 mod serve;
-mod start;
 mod subscribe;
 
 use clap::{Parser, Subcommand};

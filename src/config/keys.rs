@@ -270,6 +270,23 @@ keys! {
         "How long a connection that is being closed may stand still: reading nothing of what it is still owed, or not\n\
          closing its own side.";
 
+    "http" "hosts"
+        Kind::Texts {
+            form: "a list of host names such as [\"broker.example\"]",
+            get: |config| &config.http.hosts,
+            set: |config, hosts| config.http.hosts = hosts,
+        },
+        "Names under which HTTP is answered, besides those of loopback and the address above. A page whose name was\n\
+         made to lead here is refused by this.";
+    "http" "origins"
+        Kind::Texts {
+            form: "a list of origins such as [\"https://app.example\"], or [\"*\"]",
+            get: |config| &config.http.origins,
+            set: |config, origins| config.http.origins = origins,
+        },
+        "Origins of pages that may use this broker, besides its own. \"*\": all; then only tokens keep other people's\n\
+         pages away.";
+
     "socket" "keepalive_idle" time!(SECOND_MS..=2 * HOUR_MS, socket.keepalive_idle),
         "Silence after which the kernel asks whether the peer is still there (SO_KEEPALIVE). Counts in whole seconds.";
     "socket" "user_timeout" time!(SECOND_MS..=HOUR_MS, socket.user_timeout),
@@ -357,7 +374,7 @@ mod tests {
         sections.dedup();
         let mut paths: Vec<String> = KEYS.iter().map(Key::path).collect();
         paths.sort();
-        assert_eq!(sections, ["", "log", "limits", "socket", "drain"]);
+        assert_eq!(sections, ["", "log", "limits", "http", "socket", "drain"]);
         assert!(JOURNAL_KEYS.iter().all(|key| key.section == JOURNAL && !sections.contains(&JOURNAL)));
         assert!(paths.windows(2).all(|pair| pair[0] != pair[1]), "{paths:?}");
     }

@@ -32,6 +32,7 @@ pub use draft::Flags;
 pub use journal::{Journal, Store, Sync};
 pub use token::{NotAToken, Token, Tokens};
 
+use fanwire_gateway::http::OriginRules;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -59,10 +60,28 @@ pub struct Config {
     pub log: Log,
     /// What one client, and all of them together, may ask of the broker.
     pub limits: Limits,
+    /// Under which names, and for which pages, HTTP is answered.
+    pub http: Http,
     /// How sockets are set up.
     pub socket: Socket,
     /// How the broker goes down.
     pub drain: Drain,
+}
+
+/// Under which names, and for which pages, HTTP is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Http {
+    /// Host names besides those of loopback.
+    pub hosts: Vec<String>,
+    /// Origins of pages that may use the broker, besides its own; `*` for all.
+    pub origins: Vec<String>,
+}
+
+impl Http {
+    /// The rules for a broker that listens there, or what is wrong with an entry.
+    pub fn origin_rules(&self, listen: SocketAddr) -> Result<OriginRules, String> {
+        OriginRules::new([listen.ip()], self.hosts.iter().cloned(), self.origins.iter().cloned())
+    }
 }
 
 /// What is logged, and how.
@@ -179,6 +198,7 @@ impl Default for Config {
                 topics_cached_max: 65_536,
                 linger_time_max: Duration::from_secs(1),
             },
+            http: Http::default(),
             socket: Socket {
                 keepalive_idle: Duration::from_secs(30),
                 user_timeout: Duration::from_secs(60),

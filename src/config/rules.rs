@@ -20,7 +20,8 @@ const REACTORS_MAX: u32 = 64;
 pub(super) fn settle(mut draft: Draft) -> Result<Config, Vec<Problem>> {
     // Rules on top of values that were refused would only repeat the refusal in other words.
     if draft.problems.is_empty() {
-        let rules = [exposure, tokens_or_open, reactors, frame_parts, queues, shares, reconnect_window];
+        let rules =
+            [exposure, tokens_or_open, reactors, frame_parts, queues, shares, reconnect_window, hosts_and_origins];
         for rule in rules.into_iter().chain([journal_rules::settle as fn(&mut Draft)]) {
             rule(&mut draft);
         }
@@ -75,6 +76,14 @@ fn exposure(draft: &mut Draft) {
 fn tokens_or_open(draft: &mut Draft) {
     if draft.config.open && !draft.config.tokens.is_open() {
         draft.refuse("open", "tokens are set, so not everyone may connect; remove one of the two".to_owned());
+    }
+}
+
+fn hosts_and_origins(draft: &mut Draft) {
+    let Config { listen, http, .. } = &draft.config;
+    if let Err(message) = http.origin_rules(*listen) {
+        let path = if message.contains("is no host") { "http.hosts" } else { "http.origins" };
+        draft.refuse(path, message);
     }
 }
 

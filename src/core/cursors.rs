@@ -22,7 +22,7 @@
 //! Invariant: a cursor has at most one question under way, and one that has none waits for room in its session's queue.
 
 use crate::arena::{CursorKey, Key, SessionKey, SubscriptionKey};
-use crate::encoding::{Event, Numbers};
+use crate::encoding::{Address, Event, HistoryOf, Numbers};
 use crate::fanout::Incoming;
 use crate::journal::history::{History, Reached, ReadEnd};
 use crate::journal::plan::JournalId;
@@ -31,7 +31,8 @@ use crate::mail::Publisher;
 use crate::settings::CHUNK_BYTES_MAX;
 use crate::shard::Shard;
 use crate::submissions::{Asking, CursorId};
-use crate::subscription::Place;
+use crate::subscription::{Place, Subscription};
+use crate::topics::Topic;
 use fanwire_wire::Code;
 use fanwire_wire::frame::{Outcome, Start};
 
@@ -340,7 +341,7 @@ impl Shard {
             return self.end_by_broker(subscription, code);
         }
         self.close_cursor(key);
-        let is_concerned = |(key, state): (SubscriptionKey, &crate::subscription::Subscription)| {
+        let is_concerned = |(key, state): (SubscriptionKey, &Subscription)| {
             (state.journal == journal && !state.is_replaying).then_some(key)
         };
         let concerned: Vec<SubscriptionKey> = self.subscriptions.iter().filter_map(is_concerned).collect();
@@ -403,7 +404,12 @@ impl Shard {
         if !subscription.is_some() {
             return self.route_history(history);
         }
-        let (session, number) = (self.subscriptions[subscription].session, self.subscriptions[subscription].number);
+        let Subscription { session, number, place, journal, .. } = self.subscriptions[subscription];
+        let address = match place {
+            Place::Topic(topic) => Address::Id(Topic::id_of(topic)),
+            Place::Node(_) | Place::Group(_) => Address::Name,
+        };
+        let of = HistoryOf { subscription: number, address, epoch: self.journaling.plan.get(journal).epoch };
         if self.sessions[session].is_doomed {
             return;
         }
@@ -414,7 +420,7 @@ impl Shard {
                 while out.len() < CHUNK_BYTES_MAX as usize
                     && let Some(record) = records.next()
                 {
-                    encoding.render_history(number, &record, out);
+                    encoding.render_history(&of, &record, out);
                     count += 1;
                 }
                 count
@@ -454,7 +460,7 @@ mod tests {
             out.extend_from_slice(message.payload);
         }
 
-        fn render_history(&self, _subscription: u32, record: &HistoryRecord<'_>, out: &mut Vec<u8>) {
+        fn render_history(&self, _of: &HistoryOf, record: &HistoryRecord<'_>, out: &mut Vec<u8>) {
             out.extend_from_slice(record.payload);
         }
 

@@ -41,10 +41,23 @@ pub struct Delivery<'a> {
     pub topic: &'a str,
     /// Its numbers, if its topic is journaled.
     pub numbers: Option<Numbers>,
+    /// The epoch of its journal; 0 without one.
+    pub epoch: u64,
     /// The headers block, opaque; empty for none.
     pub headers: &'a [u8],
     /// The payload.
     pub payload: &'a [u8],
+}
+
+/// Whose history a record belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryOf {
+    /// The session's own number of the subscription.
+    pub subscription: u32,
+    /// How its receiver knows the topic of what is live: by id, where its filter is exact.
+    pub address: Address,
+    /// The epoch of the journal.
+    pub epoch: u64,
 }
 
 /// Something one session is told.
@@ -157,28 +170,43 @@ pub enum Event<'a> {
 /// Turns deliveries and events into the bytes of one protocol. Rendering appends and can't fail; a message's bytes
 /// depend on nothing but the message, since they go to everybody.
 pub trait Encoding: Send {
+    /// Whether a message's bytes have its topic's name even where the receiver knows it by id.
+    fn needs_name(&self) -> bool {
+        false
+    }
+
     /// Appends one message, the same bytes for all its receivers.
     fn render_message(&self, message: &Delivery<'_>, out: &mut Vec<u8>);
 
     /// Appends messages that are like the first one but for their payloads, and for their numbers, which count up.
     /// Returns where in `out` the last begins.
     fn render_messages(&self, like: &Delivery<'_>, payloads: &[&[u8]], out: &mut Vec<u8>) -> usize {
-        let mut last = out.len();
-        let mut numbers = like.numbers;
-        for payload in payloads {
-            last = out.len();
-            self.render_message(&Delivery { payload, numbers, ..*like }, out);
-            if let Some(Numbers { sequence, position }) = &mut numbers {
-                (*sequence, *position) = (*sequence + 1, *position + 1);
-            }
-        }
-        last
+        render_one_by_one(self, like, payloads, out)
     }
 
     /// Appends one record of a subscription's history, which goes to it alone.
-    fn render_history(&self, subscription: u32, record: &HistoryRecord<'_>, out: &mut Vec<u8>);
+    fn render_history(&self, of: &HistoryOf, record: &HistoryRecord<'_>, out: &mut Vec<u8>);
 
     /// Appends one event of one session. Two gaps of one subscription have the same length, so that a count can be
     /// raised in place.
     fn render_event(&self, event: &Event<'_>, out: &mut Vec<u8>);
+}
+
+/// What [`Encoding::render_messages`] does where an encoding has no shorter way.
+pub fn render_one_by_one<E: Encoding + ?Sized>(
+    encoding: &E,
+    like: &Delivery<'_>,
+    payloads: &[&[u8]],
+    out: &mut Vec<u8>,
+) -> usize {
+    let mut last = out.len();
+    let mut numbers = like.numbers;
+    for payload in payloads {
+        last = out.len();
+        encoding.render_message(&Delivery { payload, numbers, ..*like }, out);
+        if let Some(Numbers { sequence, position }) = &mut numbers {
+            (*sequence, *position) = (*sequence + 1, *position + 1);
+        }
+    }
+    last
 }

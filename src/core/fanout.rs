@@ -56,7 +56,7 @@ pub(crate) enum Audience {
 
 /// A message of an audience is rendered once for each encoding with the topic's id, and once for each with its name:
 /// in a set of renditions the lower half of the bits is by id, the upper one by name.
-const RENDITIONS: usize = 2 * ENCODINGS_MAX;
+pub(crate) const RENDITIONS: usize = 2 * ENCODINGS_MAX;
 
 /// Chunks that gather the messages of one audience until they are sealed.
 #[derive(Debug, Clone, Copy)]
@@ -136,8 +136,10 @@ impl Shard {
     /// turn's first. Returns false where it takes a closer look.
     pub(crate) fn append_by_id(&mut self, topic: TopicKey, messages: &Incoming<'_>) -> bool {
         let found = self.topics.get(topic);
-        let is_enough =
-            found.open.is_some() && found.groups().is_empty() && self.opens[found.open.0 as usize].is_by_id_only();
+        let is_enough = found.open.is_some() && found.groups().is_empty() && {
+            let open = &self.opens[found.open.0 as usize];
+            open.is_by_id_only() && open.renditions & self.named_renditions == 0
+        };
         if is_enough {
             self.append_to(found.open, "", messages);
         }
@@ -147,12 +149,13 @@ impl Shard {
     fn append_to(&mut self, index: OpenIndex, name: &str, messages: &Incoming<'_>) {
         let publisher = self.span_of(messages);
         let payloads = messages.payloads;
-        let Shard { opens, chunks, encodings, spent, .. } = self;
+        let Shard { opens, chunks, encodings, spent, journaling, .. } = self;
         let open = &mut opens[index.0 as usize];
         let topic_id = match open.audience {
             Some(Audience::Topic(topic, _)) => Topic::id_of(topic),
             Some(Audience::Set(_)) | None => 0,
         };
+        let epoch = messages.recorded.map_or(0, |(_, origin)| journaling.plan.get(origin.journal).epoch);
         let mut largest = 0;
         let mut renditions = open.renditions;
         while renditions != 0 {
@@ -167,7 +170,7 @@ impl Shard {
             let chunk = chunks.get_mut(*slot);
             let begin = chunk.length();
             let numbers = messages.recorded.map(|(numbers, _)| numbers);
-            let like = Delivery { address, topic: name, numbers, headers: messages.headers, payload: &[] };
+            let like = Delivery { address, topic: name, numbers, epoch, headers: messages.headers, payload: &[] };
             let last = encodings[rendition % ENCODINGS_MAX].render_messages(&like, payloads, &mut chunk.bytes);
             if let Some((_, origin)) = messages.recorded {
                 chunk.origin.get_or_insert(origin);
@@ -438,7 +441,7 @@ impl Shard {
 mod tests {
     use super::*;
     use crate::command::{Command, Subscribe, Target};
-    use crate::encoding::{Encoding, EncodingId, Event};
+    use crate::encoding::{Encoding, EncodingId, Event, HistoryOf};
     use crate::journal::history::HistoryRecord;
     use crate::settings::Settings;
     use crate::time::Time;
@@ -451,7 +454,7 @@ mod tests {
             out.extend_from_slice(message.payload);
         }
 
-        fn render_history(&self, _subscription: u32, _record: &HistoryRecord<'_>, out: &mut Vec<u8>) {
+        fn render_history(&self, _of: &HistoryOf, _record: &HistoryRecord<'_>, out: &mut Vec<u8>) {
             out.push(0);
         }
 

@@ -59,7 +59,7 @@ pub mod wheel;
 pub use command::{Command, Target};
 pub use counters::Counters;
 pub use cursors::HistoryMail;
-pub use encoding::{Address, Delivery, Encoding, EncodingId, Event, Numbers};
+pub use encoding::{Address, Delivery, Encoding, EncodingId, Event, HistoryOf, Numbers, render_one_by_one};
 pub use interest::{SHARDS_MAX, Seat};
 pub use mail::Envelope;
 pub use releases::Releases;

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
     use crate::command::{Command, Subscribe};
     use crate::cursors::HistoryMail;
-    use crate::encoding::{Delivery, Encoding, EncodingId, Event};
+    use crate::encoding::{Delivery, Encoding, EncodingId, Event, HistoryOf};
     use crate::interest::Seat;
     use crate::journal::catalog::Place as ReadPlace;
     use crate::journal::history::{History, HistoryRecord, Reached, ReadEnd};
@@ -84,7 +84,7 @@ mod tests {
     impl Encoding for Told {
         fn render_message(&self, _message: &Delivery<'_>, _out: &mut Vec<u8>) {}
 
-        fn render_history(&self, _subscription: u32, _record: &HistoryRecord<'_>, _out: &mut Vec<u8>) {}
+        fn render_history(&self, _of: &HistoryOf, _record: &HistoryRecord<'_>, _out: &mut Vec<u8>) {}
 
         fn render_event(&self, event: &Event<'_>, out: &mut Vec<u8>) {
             let told = match event {

@@ -73,6 +73,8 @@ pub(crate) enum Timer {
 pub struct Shard {
     pub(crate) settings: Settings,
     pub(crate) encodings: Vec<Box<dyn Encoding>>,
+    /// Renditions that have a topic's name though they are read by its id, a bit each.
+    pub(crate) named_renditions: u16,
     pub(crate) now: Time,
     pub(crate) sessions: Arena<SessionKey, Session>,
     generation: u32,
@@ -141,9 +143,12 @@ impl Shard {
         let least = Settings::queue_bytes_min(settings.limits.frame_bytes_max);
         let allowed = least..=QUEUE_BYTES_CEILING;
         assert!(allowed.contains(&settings.limits.queue_bytes_max), "queue_bytes_max must be within {allowed:?}");
+        let named = encodings.iter().enumerate().filter(|(_, encoding)| encoding.needs_name());
+        let named_renditions = named.fold(0, |all, (index, _)| all | 1 << index);
         Shard {
             settings,
             encodings,
+            named_renditions,
             now,
             sessions: Arena::new(),
             generation: 0,
@@ -220,6 +225,24 @@ impl Shard {
         self.generation = self.generation.wrapping_add(1);
         let key = self.sessions.insert(Session::new(self.generation, encoding));
         SessionId { key, generation: self.generation }
+    }
+
+    /// The encoding that a session is sent.
+    pub fn encoding_of(&self, session: SessionId) -> EncodingId {
+        self.sessions[self.key_of(session)].encoding
+    }
+
+    /// Sends a session in another encoding from here on; what is queued stays as it is.
+    ///
+    /// # Panics
+    /// When it has subscribed or asked for something: what it is owed is counted on in its encoding.
+    pub fn switch_encoding(&mut self, session: SessionId, encoding: EncodingId) {
+        assert!((encoding.0 as usize) < self.encodings.len(), "encodings are those the shard was made with");
+        let key = self.key_of(session);
+        let state = &mut self.sessions[key];
+        let is_quiet = state.subscription_count() == 0 && state.more().is_none();
+        assert!(is_quiet, "a session keeps its encoding once it wants something");
+        state.encoding = encoding;
     }
 
     /// Executes one command, or says that it has to wait. An error means that the peer broke the protocol and has to
@@ -457,7 +480,7 @@ impl Shard {
         self.sessions.get(session.key).is_some_and(|state| state.generation == session.generation)
     }
 
-    fn key_of(&self, session: SessionId) -> SessionKey {
+    pub(crate) fn key_of(&self, session: SessionId) -> SessionKey {
         assert!(self.is_there(session), "the session is there");
         session.key
     }

@@ -121,6 +121,14 @@ impl Shard {
         self.groups.home_of(filter.as_str(), group, responder, self.exchange.seat.count())
     }
 
+    /// Whether a session could subscribe so now, or why not.
+    ///
+    /// # Errors
+    /// The code that the subscription would be refused with.
+    pub fn check_subscription(&self, session: SessionId, wish: &Subscribe<'_>) -> Result<(), Code> {
+        self.check_subscribe(self.key_of(session), wish).map(drop)
+    }
+
     fn check_subscribe<'a>(&self, session: SessionKey, wish: &Subscribe<'a>) -> Result<Checked<'a>, Code> {
         let limits = &self.settings.limits;
         let is_full = self.sessions[session].subscription_count() >= limits.subscriptions_max as usize

@@ -14,13 +14,19 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod credentials;
+mod gateway;
+pub mod http;
+pub mod json;
 pub mod native;
 mod native_encoding;
 mod run;
 pub mod settings;
 pub mod sniff;
+pub mod sse;
+pub mod websocket;
 
 pub use credentials::Credentials;
+pub use gateway::Gateway;
 pub use native::{Native, Phase};
 pub use native_encoding::NativeEncoding;
 pub use settings::Settings;
@@ -29,13 +35,23 @@ pub use sniff::{Protocol, sniff};
 use fanwire_core::{Encoding, EncodingId, Shard, Time};
 use fanwire_wire::Code;
 use fanwire_wire::preface::PREFACE_BYTES;
+use sse::EventStream;
+use std::net::IpAddr;
+use websocket::{JsonMessages, NativeMessages};
 
 /// The native encoding's place in [`encodings`].
 pub const NATIVE: EncodingId = EncodingId(0);
 
+/// Native frames as messages of a WebSocket.
+pub const WEBSOCKET: EncodingId = EncodingId(1);
+/// JSON objects as messages of a WebSocket.
+pub const WEBSOCKET_JSON: EncodingId = EncodingId(2);
+/// Server-sent events.
+pub const EVENT_STREAM: EncodingId = EncodingId(3);
+
 /// Every encoding, in the order of their ids: what a shard has to be made with.
 pub fn encodings() -> Vec<Box<dyn Encoding>> {
-    vec![Box::new(NativeEncoding)]
+    vec![Box::new(NativeEncoding), Box::new(NativeMessages), Box::new(JsonMessages), Box::new(EventStream)]
 }
 
 /// What a gateway is lent with each call.
@@ -50,6 +66,8 @@ pub struct Context<'a> {
     pub wall_us: u64,
     /// Names the connection in logs and in WELCOME.
     pub connection_id: u64,
+    /// The peer's address.
+    pub peer: IpAddr,
     /// Whether the broker is going down.
     pub is_draining: bool,
 }
@@ -64,6 +82,8 @@ pub enum Progress {
     /// The next command has to wait for other shards: call again once its session is resumed
     /// ([`Shard::take_resumed`]), and read nothing for it until then.
     Postponed,
+    /// The peer and the gateway are done with each other: flush its session, then close. There is nothing to log.
+    Leave,
     /// The connection has to go: flush its session, then close so that the peer can read the last frame.
     Close(Closing),
 }

@@ -15,7 +15,8 @@
 //! comes first; the shell asks for it after each call and calls [`Native::expire`] when it has come.
 
 use crate::run::{self, Payloads};
-use crate::{Closing, Context, NATIVE, Progress};
+use crate::websocket::frame::{Opcode, encode_message};
+use crate::{Closing, Context, NATIVE, Progress, WEBSOCKET};
 use fanwire_core::{Command, Conditions, Handled, SessionId, Target, Time, command};
 use fanwire_wire::frame::{
     Frame, Goaway, Hello, Ping, Pong, Publish, PublishExtensions, PublishShort, Refusal, Scope, Welcome,
@@ -79,6 +80,8 @@ enum Stage {
     Hello {
         session: SessionId,
         version: u8,
+        /// It has shown what lets it in.
+        is_admitted: bool,
     },
     Open {
         session: SessionId,
@@ -111,15 +114,30 @@ impl Native {
         Native { rest: None, heard: now, keep_alive_ms: 0, stage: Stage::Preface(FirstBytes::default()) }
     }
 
+    /// A connection whose version is settled by other means than a preface, with the session that it has there.
+    /// `is_admitted`: it has shown already what lets it in.
+    pub(crate) fn upgraded(session: SessionId, is_admitted: bool, now: Time) -> Self {
+        let stage = Stage::Hello { session, version: 1, is_admitted };
+        Native { rest: None, heard: now, keep_alive_ms: 0, stage }
+    }
+
+    /// Whether nothing has come yet.
+    pub(crate) const fn is_untouched(&self) -> bool {
+        matches!(self.stage, Stage::Preface(FirstBytes { count: 0, .. }))
+    }
+
+    /// When the connection began, as long as nothing has come.
+    pub(crate) const fn begun(&self) -> Time {
+        self.heard
+    }
+
     /// Takes bytes that were read. All of `input` is used or kept.
     pub fn receive(&mut self, mut input: &[u8], context: &mut Context<'_>) -> Progress {
-        match &mut self.stage {
-            Stage::Parted { .. } | Stage::Rejected(_) => return Progress::Idle,
-            Stage::Open { has_pinged, .. } if !input.is_empty() => {
-                *has_pinged = false;
-                self.heard = context.now;
-            }
-            _ => {}
+        if self.phase() == Phase::Parted {
+            return Progress::Idle;
+        }
+        if !input.is_empty() {
+            self.note_heard(context.now);
         }
         // Out of its box while there is work, so that whole frames, which leave nothing, need none.
         let mut rest = self.rest.take().map_or_else(Rest::default, |rest| *rest);
@@ -129,6 +147,14 @@ impl Native {
                 progress
             }
             Err(Violation(code)) => Progress::Close(self.close(code, context)),
+        }
+    }
+
+    /// Something came: a welcomed peer lives.
+    pub(crate) fn note_heard(&mut self, now: Time) {
+        if let Stage::Open { has_pinged, .. } = &mut self.stage {
+            *has_pinged = false;
+            self.heard = now;
         }
     }
 
@@ -240,7 +266,7 @@ impl Native {
         let version = preface.choose()?;
         let session = context.shard.open_session(NATIVE);
         context.shard.send(session, |out| out.extend_from_slice(&ServerPreface::ours(None).encode()));
-        self.stage = Stage::Hello { session, version };
+        self.stage = Stage::Hello { session, version, is_admitted: false };
         Ok(true)
     }
 
@@ -248,25 +274,19 @@ impl Native {
         let Decoded { frame, extensions } = decode(bytes, Direction::ToBroker)?;
         match (&self.stage, frame) {
             (Stage::Open { session, .. }, frame) => self.command(*session, &frame, extensions, context),
-            (Stage::Hello { session, version }, Frame::Hello(hello)) => {
-                self.welcome(*session, *version, &hello, context).map(|()| Handled::Done)
+            (&Stage::Hello { session, version, is_admitted }, Frame::Hello(hello)) => {
+                if !is_admitted && !context.settings.credentials.admit(hello.credentials) {
+                    return Err(Violation(Code::BadCredentials));
+                }
+                self.welcome(session, version, &hello, context);
+                Ok(Handled::Done)
             }
             _ => Err(Violation(Code::UnexpectedFrame)),
         }
     }
 
-    fn welcome(
-        &mut self,
-        session: SessionId,
-        version: u8,
-        hello: &Hello<'_>,
-        context: &mut Context<'_>,
-    ) -> Result<(), Violation> {
-        if !context.settings.credentials.admit(hello.credentials) {
-            return Err(Violation(Code::BadCredentials));
-        }
-        let (least, most) = KEEP_ALIVE_MS;
-        self.keep_alive_ms = if hello.keep_alive_ms == 0 { 0 } else { hello.keep_alive_ms.clamp(least, most) };
+    fn welcome(&mut self, session: SessionId, version: u8, hello: &Hello<'_>, context: &mut Context<'_>) {
+        self.keep_alive_ms = granted_keep_alive_ms(hello.keep_alive_ms);
         self.heard = context.now;
         self.stage = Stage::Open { session, has_pinged: false };
         let welcome = Welcome {
@@ -279,8 +299,7 @@ impl Native {
             limits: context.settings.limits,
             server_name: &context.settings.server_name,
         };
-        context.shard.send(session, |out| Frame::from(welcome).encode(out));
-        Ok(())
+        send(session, Frame::from(welcome), context);
     }
 
     fn command(
@@ -335,7 +354,7 @@ impl Native {
             }
             Frame::Ping(Ping { time }) => {
                 let clock_us = context.wall_us;
-                context.shard.send(session, |out| Frame::from(Pong { time, clock_us }).encode(out));
+                send(session, Frame::from(Pong { time, clock_us }), context);
                 return Ok(Handled::Done);
             }
             // That it came is all there is to know.
@@ -360,21 +379,25 @@ impl Native {
 
     /// Acts on a deadline that has come; harmless when none has.
     pub fn expire(&mut self, context: &mut Context<'_>) -> Progress {
+        self.overdue(context).map_or(Progress::Idle, |code| Progress::Close(self.close(code, context)))
+    }
+
+    /// Pings, if that is what is due; else the code to close with, if a deadline has come.
+    pub(crate) fn overdue(&mut self, context: &mut Context<'_>) -> Option<Code> {
         if self.next_deadline(context.settings).is_none_or(|deadline| deadline > context.now) {
-            return Progress::Idle;
+            return None;
         }
-        let code = match self.stage {
-            Stage::Preface(_) | Stage::Hello { .. } => Code::HandshakeTimeout,
+        match self.stage {
+            Stage::Preface(_) | Stage::Hello { .. } => Some(Code::HandshakeTimeout),
             _ if self.frame_begun().is_some_and(|begun| begun + context.settings.frame_time_max <= context.now) => {
-                Code::FrameTimeout
+                Some(Code::FrameTimeout)
             }
-            Stage::Open { has_pinged: true, .. } => Code::KeepAliveTimeout,
+            Stage::Open { has_pinged: true, .. } => Some(Code::KeepAliveTimeout),
             _ => {
                 self.ping(context);
-                return Progress::Idle;
+                None
             }
-        };
-        Progress::Close(self.close(code, context))
+        }
     }
 
     fn ping(&mut self, context: &mut Context<'_>) {
@@ -383,7 +406,7 @@ impl Native {
         if let Stage::Open { session, has_pinged } = &mut self.stage {
             *has_pinged = true;
             let time = context.now.as_micros();
-            context.shard.send(*session, |out| Frame::from(Ping { time }).encode(out));
+            send(*session, Frame::from(Ping { time }), context);
         }
     }
 
@@ -402,7 +425,7 @@ impl Native {
             return Closing { code, parting: Some(ServerPreface::ours(Some(code)).encode()) };
         };
         let refusal = Refusal::new(Scope::Connection, code, 0, code.meaning());
-        context.shard.send(session, |out| Frame::from(refusal).encode(out));
+        send(session, Frame::from(refusal), context);
         Closing { code, parting: None }
     }
 
@@ -432,13 +455,7 @@ impl Native {
         let Stage::Open { session, .. } = self.stage else {
             return;
         };
-        let goaway = Goaway {
-            code: Code::Draining.number(),
-            reconnect_min_ms: reconnect_ms.0,
-            reconnect_max_ms: reconnect_ms.1,
-            text: Code::Draining.meaning(),
-        };
-        context.shard.send(session, |out| Frame::from(goaway).encode(out));
+        send(session, Frame::from(goaway(reconnect_ms)), context);
     }
 
     /// The session, once the preface is settled.
@@ -473,6 +490,30 @@ impl Native {
     }
 }
 
+/// Queues a frame as the session is sent its deliveries: as it is, or as a message of a WebSocket.
+fn send(session: SessionId, frame: Frame<'_>, context: &mut Context<'_>) {
+    let is_wrapped = context.shard.encoding_of(session) == WEBSOCKET;
+    context.shard.send(session, |out| {
+        if is_wrapped { encode_message(Opcode::Binary, 0, out, |out| frame.encode(out)) } else { frame.encode(out) }
+    });
+}
+
+/// What clients are told of a broker that goes down.
+pub(crate) const fn goaway(reconnect_ms: (u32, u32)) -> Goaway<'static> {
+    Goaway {
+        code: Code::Draining.number(),
+        reconnect_min_ms: reconnect_ms.0,
+        reconnect_max_ms: reconnect_ms.1,
+        text: Code::Draining.meaning(),
+    }
+}
+
+/// The keep-alive that a client gets which asks for one; 0: none.
+pub(crate) fn granted_keep_alive_ms(asked_ms: u32) -> u32 {
+    let (least, most) = KEEP_ALIVE_MS;
+    if asked_ms == 0 { 0 } else { asked_ms.clamp(least, most) }
+}
+
 fn conditions_of(extensions: Extensions<'_>) -> Conditions {
     let PublishExtensions { expect, producer } = extensions.publish();
     Conditions { expect, producer }
@@ -492,15 +533,5 @@ impl Rest {
         if self.inbox.held_bytes() > 0 {
             self.begun.get_or_insert(now);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_every_idle_connection_pays_for_its_gateway_is_half_a_cache_line() {
-        assert_eq!(size_of::<Native>(), 32);
     }
 }

@@ -1,7 +1,7 @@
 //! The native protocol's bytes of deliveries and events (protocol.md section 5).
 
 use fanwire_core::journal::history::HistoryRecord;
-use fanwire_core::{Address, Delivery, Encoding, Event, Numbers};
+use fanwire_core::{Address, Delivery, Encoding, Event, HistoryOf, Numbers, render_one_by_one};
 use fanwire_wire::frame::{
     Ack, Area, Call, CaughtUp, Cursor, Frame, Gap, History, Message, MessageGroup, MessageNamed, Record, RecordNamed,
     Refusal, Response, Subscribed, Unsubscribed,
@@ -15,7 +15,7 @@ pub struct NativeEncoding;
 impl Encoding for NativeEncoding {
     #[inline(always)]
     fn render_message(&self, message: &Delivery<'_>, out: &mut Vec<u8>) {
-        let Delivery { address, topic, numbers, headers, payload } = *message;
+        let Delivery { address, topic, numbers, headers, payload, .. } = *message;
         match (address, numbers) {
             (Address::Id(topic_id), None) => Message { topic_id, headers, payload }.encode(out),
             (Address::Name, None) => MessageNamed { topic: topic.as_bytes(), headers, payload }.encode(out),
@@ -28,8 +28,22 @@ impl Encoding for NativeEncoding {
         }
     }
 
-    fn render_history(&self, subscription: u32, record: &HistoryRecord<'_>, out: &mut Vec<u8>) {
+    /// Live messages by id are most of what there is.
+    fn render_messages(&self, like: &Delivery<'_>, payloads: &[&[u8]], out: &mut Vec<u8>) -> usize {
+        let (Address::Id(topic_id), None) = (like.address, like.numbers) else {
+            return render_one_by_one(self, like, payloads, out);
+        };
+        let mut last = out.len();
+        for payload in payloads {
+            last = out.len();
+            Message { topic_id, headers: like.headers, payload }.encode(out);
+        }
+        last
+    }
+
+    fn render_history(&self, of: &HistoryOf, record: &HistoryRecord<'_>, out: &mut Vec<u8>) {
         let HistoryRecord { topic, sequence, position, time_us, headers, payload, .. } = *record;
+        let subscription = of.subscription;
         History { subscription, sequence, position, time_us, topic: topic.as_bytes(), headers, payload }.encode(out);
     }
 

@@ -1,6 +1,7 @@
 //! What holds for all connections of a gateway.
 
 use crate::credentials::Credentials;
+use crate::http;
 use fanwire_wire::Limits;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ pub struct Settings {
     pub handshake_time_max: Duration,
     /// From a frame's first byte to its last.
     pub frame_time_max: Duration,
+    /// What holds for HTTP alone.
+    pub http: http::Settings,
 }
 
 impl Default for Settings {
@@ -27,6 +30,7 @@ impl Default for Settings {
             server_name: concat!("fanwire/", env!("CARGO_PKG_VERSION")).to_owned(),
             handshake_time_max: Duration::from_secs(5),
             frame_time_max: Duration::from_secs(10),
+            http: http::Settings::default(),
         }
     }
 }

@@ -23,7 +23,7 @@ use super::journalist::Journalist;
 use super::listener::{Attempt, Listener};
 use super::poll;
 use fanwire_core::Time;
-use fanwire_gateway::Native;
+use fanwire_gateway::Gateway;
 use mio::net::TcpStream;
 use mio::{Events, Poll, Token};
 use std::io;
@@ -184,9 +184,9 @@ impl Acceptor {
             Verdict::Dropped => return,
         };
         self.connection_count += 1;
-        let native = Native::new(self.clock.now());
+        let gateway = Gateway::new(self.clock.now());
         let connection_id = self.connection_count;
-        self.place(Arrival { stream, address, connection_id, refusal, native, input: Vec::new() });
+        self.place(Arrival { stream, address, connection_id, refusal, gateway, input: Vec::new() });
     }
 
     fn place(&mut self, arrival: Arrival) {

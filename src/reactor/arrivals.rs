@@ -25,8 +25,8 @@ impl Reactor {
     }
 
     fn take_in(&mut self, arrival: Arrival) {
-        let Arrival { stream, address, connection_id, refusal, native, input } = arrival;
-        let connection = Connection::new(stream, address, connection_id, native, refusal.is_some());
+        let Arrival { stream, address, connection_id, refusal, gateway, input } = arrival;
+        let connection = Connection::new(stream, address, connection_id, gateway, refusal.is_some());
         let index = self.connections.insert(connection);
         // Whatever its socket holds already is told by the poll as the first edge.
         let stream = &mut self.connections[index].stream;

@@ -26,7 +26,7 @@ impl Reactor {
         let mut closures = std::mem::take(&mut self.buffers.closures);
         self.shard.take_closures(&mut closures);
         for closure in closures.drain(..) {
-            let Some(index) = self.connection_of(closure.session) else { continue };
+            let Some(index) = self.owner_of(closure.session) else { continue };
             if self.connections[index].is_live() {
                 self.close(index, closure.code);
             }
@@ -36,15 +36,15 @@ impl Reactor {
 
     /// Ends a connection with a code.
     pub(super) fn close(&mut self, index: usize, code: Code) {
-        let Lent { native, mut context, .. } = self.lend(index);
-        let closing = native.close(code, &mut context);
+        let Lent { gateway, mut context, .. } = self.lend(index);
+        let closing = gateway.close(code, &mut context);
         self.begin_close(index, closing);
     }
 
     /// The gateway has said its last word: flush it, then close.
     pub(super) fn begin_close(&mut self, index: usize, closing: Closing) {
         let connection = &mut self.connections[index];
-        let spoken = sniff(connection.native.first_bytes());
+        let spoken = sniff(connection.gateway.first_bytes());
         self.journalist.closed(
             self.clock.since_start(),
             connection.id,
@@ -70,8 +70,8 @@ impl Reactor {
 
     /// Ends a connection's session without a word. Returns whether this was in the middle of a frame.
     pub(super) fn depart(&mut self, index: usize) -> bool {
-        let Lent { native, mut context, .. } = self.lend(index);
-        native.depart(&mut context)
+        let Lent { gateway, mut context, .. } = self.lend(index);
+        gateway.depart(&mut context)
     }
 
     /// From here on the session gets nothing new and the input is discarded.
@@ -80,7 +80,7 @@ impl Reactor {
         let connection = &mut self.connections[index];
         connection.phase = Phase::Parting;
         connection.work = Work::Done;
-        match connection.native.session() {
+        match connection.gateway.session() {
             Some(session) if !self.shard.is_flushed(session) => self.set_closing_alarm(index),
             _ => self.finish_parting(index),
         }
@@ -138,7 +138,7 @@ impl Reactor {
     /// The socket is broken: nothing can be said any more.
     pub(super) fn lose(&mut self, index: usize, error: &io::Error) {
         let connection = &self.connections[index];
-        if connection.native.held_bytes() > 0 {
+        if connection.gateway.held_bytes() > 0 {
             self.journalist.torn(self.clock.since_start(), connection.id, connection.address());
         }
         self.journalist.lost(self.clock.since_start(), connection.address(), error);
@@ -150,7 +150,7 @@ impl Reactor {
         self.clear_alarm(index);
         self.count_held(index, Held::default());
         let mut connection = self.connections.remove(index);
-        if let Some(session) = connection.native.session() {
+        for session in [connection.gateway.inner(), connection.gateway.session()].into_iter().flatten() {
             self.shard.remove_session(session);
             self.attached[session.slot()] = NOBODY;
         }
@@ -178,7 +178,7 @@ impl Reactor {
     /// Brings the totals of what gateways hold up to date with one connection.
     pub(super) fn note_partial(&mut self, index: usize) {
         let connection = &self.connections[index];
-        let bytes = connection.native.held_bytes() as u32;
+        let bytes = connection.gateway.held_bytes() as u32;
         self.count_held(index, Held { bytes, is_backlog: connection.has_work_left() });
     }
 

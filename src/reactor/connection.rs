@@ -2,7 +2,7 @@
 
 use super::calls::Calls;
 use fanwire_core::wheel::TimerKey;
-use fanwire_gateway::Native;
+use fanwire_gateway::Gateway;
 use mio::net::TcpStream;
 use std::io::{self, ErrorKind, Read};
 use std::mem;
@@ -52,7 +52,7 @@ pub(super) struct Connection {
     ip: Ipv6Addr,
     port: u16,
     pub(super) id: u64,
-    pub(super) native: Native,
+    pub(super) gateway: Gateway,
     pub(super) phase: Phase,
     pub(super) alarm: Option<TimerKey>,
     pub(super) work: Work,
@@ -69,7 +69,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, address: SocketAddr, id: u64, native: Native, is_turned_away: bool) -> Self {
+    pub(super) fn new(stream: TcpStream, address: SocketAddr, id: u64, gateway: Gateway, is_turned_away: bool) -> Self {
         Connection {
             stream,
             ip: match address.ip() {
@@ -78,7 +78,7 @@ impl Connection {
             },
             port: address.port(),
             id,
-            native,
+            gateway,
             phase: Phase::Live { held: Held::default() },
             alarm: None,
             work: Work::Done,

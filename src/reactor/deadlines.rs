@@ -34,9 +34,10 @@ impl Reactor {
             return self.postpone(index, POSTPONEMENT);
         }
         let now = self.looked;
-        let Lent { native, context, .. } = self.lend(index);
-        match native.expire(&mut Context { now, ..context }) {
+        let Lent { gateway, context, .. } = self.lend(index);
+        match gateway.expire(&mut Context { now, ..context }) {
             Progress::Close(closing) => self.begin_close(index, closing),
+            Progress::Leave => self.part(index),
             Progress::Idle | Progress::More | Progress::Postponed => self.set_alarm(index),
         }
     }
@@ -51,7 +52,7 @@ impl Reactor {
     /// again then, which costs less than moving it with every frame.
     pub(super) fn set_alarm(&mut self, index: usize) {
         let connection = &self.connections[index];
-        let Some(deadline) = connection.native.next_deadline(&self.settings) else {
+        let Some(deadline) = connection.gateway.next_deadline(&self.settings) else {
             return;
         };
         if connection.alarm.is_some_and(|alarm| self.alarms.fires_by(alarm, deadline)) {

@@ -13,7 +13,7 @@
 //! - who sees an account at zero, and knows that nobody offers any more, knows that the channel is empty too.
 
 use super::control::Control;
-use fanwire_gateway::Native;
+use fanwire_gateway::Gateway;
 use fanwire_wire::Code;
 use mio::net::TcpStream;
 use std::io;
@@ -35,7 +35,7 @@ pub(super) struct Arrival {
     /// Why it can't stay, if it can't: it is told so, and counts as nobody's.
     pub(super) refusal: Option<Code>,
     /// Its gateway, as far as that has come; it knows since when the connection is there.
-    pub(super) native: Native,
+    pub(super) gateway: Gateway,
     /// Bytes that were read and that no gateway has seen.
     pub(super) input: Vec<u8>,
 }
@@ -164,7 +164,7 @@ pub(super) mod tests {
             stream: TcpStream::from_std(peer),
             connection_id,
             refusal,
-            native: Native::new(Time::default()),
+            gateway: Gateway::new(Time::default()),
             input: Vec::new(),
         }
     }

@@ -111,8 +111,8 @@ impl Reactor {
         let drain = self.bounds.drain;
         let window = (drain.reconnect_min.as_millis() as u32, drain.reconnect_max.as_millis() as u32);
         if self.connections.contains(index) {
-            let Lent { native, mut context, .. } = self.lend(index);
-            native.go_away(window, &mut context);
+            let Lent { gateway, mut context, .. } = self.lend(index);
+            gateway.go_away(window, &mut context);
         }
     }
 
@@ -138,7 +138,8 @@ impl Reactor {
 
     fn part_for_drain(&mut self, index: usize) {
         // That a frame was cut here is our doing, and nothing to tell of the peer.
-        self.depart(index);
+        let Lent { gateway, mut context, .. } = self.lend(index);
+        gateway.say_farewell(&mut context);
         self.part(index);
     }
 }

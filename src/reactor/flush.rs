@@ -24,10 +24,23 @@ impl Reactor {
     pub(super) fn flush_dirty(&mut self) {
         let mut dirty = std::mem::take(&mut self.buffers.sessions);
         self.shard.take_dirty(&mut dirty);
+        dirty.retain(|session| !self.hear_inner(*session));
+        // What gateways have made of it.
+        self.shard.take_dirty(&mut dirty);
         for session in dirty.drain(..) {
             self.flush(session);
         }
         self.buffers.sessions = dirty;
+    }
+
+    /// Lets a gateway read what its own session was sent. False: the session is a socket's.
+    fn hear_inner(&mut self, session: SessionId) -> bool {
+        let Some(index) = self.owner_of(session) else { return false };
+        let is_inner = self.connections[index].gateway.inner() == Some(session);
+        if is_inner {
+            self.hear(index);
+        }
+        is_inner
     }
 
     fn flush(&mut self, session: SessionId) {
@@ -67,14 +80,18 @@ impl Reactor {
 
     /// The socket takes bytes again.
     pub(super) fn note_writable(&mut self, index: usize) {
-        if let Some(session) = self.connections[index].native.session() {
+        if let Some(session) = self.connections[index].gateway.session() {
             self.shard.mark_writable(session);
         }
     }
 
     fn note_flushed(&mut self, index: usize) {
         if self.connections[index].phase == Phase::Parting {
-            self.finish_parting(index);
+            return self.finish_parting(index);
+        }
+        // It may have waited until the socket has taken what came before.
+        if let Some(inner) = self.connections[index].gateway.inner() {
+            self.shard.mark_writable(inner);
         }
     }
 

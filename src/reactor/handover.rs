@@ -41,7 +41,7 @@ impl Reactor {
         assert!(input.len() <= self.buffers.read.len(), "input is what one read has brought");
         let connection = &self.connections[index];
         assert!(connection.is_live() && !connection.has_ended, "who is about to go stays here");
-        assert!(connection.native.session().is_none(), "a session stays where it was opened");
+        assert!(connection.gateway.session().is_none(), "a session stays where it was opened");
         assert!(connection.held().bytes == 0 && !connection.has_work_left(), "without a session there are no frames");
         self.poll.registry().deregister(&mut self.connections[index].stream)?;
         let connection = self.connections.remove(index);
@@ -53,7 +53,7 @@ impl Reactor {
             stream: connection.stream,
             connection_id: connection.id,
             refusal: None,
-            native: connection.native,
+            gateway: connection.gateway,
             input,
         };
         self.leaving.push_back(Leaving { to, arrival });

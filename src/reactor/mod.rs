@@ -63,7 +63,7 @@ use door::{Door, Entrance};
 use drain::Draining;
 use fanwire_core::wheel::Wheel;
 use fanwire_core::{Closure, SessionId, Shard, Time};
-use fanwire_gateway::{Context, Credentials, Native, Progress};
+use fanwire_gateway::{Context, Credentials, Gateway, Progress};
 use handover::Leaving;
 use journalist::Journalist;
 use mio::{Events, Poll, Token};
@@ -138,10 +138,10 @@ struct Bounds {
 
 /// What a call into a gateway needs, from different corners of the reactor.
 struct Lent<'a> {
-    native: &'a mut Native,
+    gateway: &'a mut Gateway,
     context: Context<'a>,
     /// The read buffer.
-    read: &'a [u8],
+    read: &'a mut [u8],
 }
 
 /// Memory that is lent to whoever has its turn.
@@ -383,31 +383,60 @@ impl Reactor {
             now: self.clock.now(),
             wall_us: self.clock.wall_us(),
             connection_id: connection.id,
+            peer: connection.address().ip(),
             is_draining: self.draining.is_some(),
         };
-        Lent { native: &mut connection.native, context, read: &self.buffers.read }
+        Lent { gateway: &mut connection.gateway, context, read: &mut self.buffers.read }
     }
 
     /// Lets the gateway work on the first `count` bytes of the read buffer.
     fn execute(&mut self, index: usize, count: usize) {
-        let Lent { native, mut context, read } = self.lend(index);
-        let was_open = native.phase() == fanwire_gateway::Phase::Open;
-        let progress = native.receive(&read[..count], &mut context);
+        let Lent { gateway, mut context, read } = self.lend(index);
+        let was_open = gateway.is_open();
+        let progress = gateway.receive(&mut read[..count], &mut context);
+        self.note_worked(index, progress, was_open);
+    }
+
+    /// A connection's inner session has been sent something, which its gateway reads.
+    fn hear(&mut self, index: usize) {
+        if !self.connections[index].is_live() {
+            return;
+        }
+        let Lent { gateway, mut context, .. } = self.lend(index);
+        let progress = gateway.hear(&mut context);
+        if progress == Progress::Idle {
+            // What it still has to do is whatever it was.
+            self.note_partial(index);
+            self.set_alarm(index);
+        } else {
+            self.note_worked(index, progress, true);
+        }
+        if self.connections.get(index).is_some_and(Connection::is_ready) {
+            self.make_ready(index);
+        }
+    }
+
+    fn note_worked(&mut self, index: usize, progress: Progress, was_open: bool) {
         let connection = &mut self.connections[index];
         connection.work = match progress {
             Progress::More => Work::Left,
             Progress::Postponed => Work::Postponed,
-            Progress::Idle | Progress::Close(_) => Work::Done,
+            Progress::Idle | Progress::Leave | Progress::Close(_) => Work::Done,
         };
         if let Some(code) = self.shard.take_refusal() {
             self.journalist.refused(self.clock.since_start(), connection.id, connection.address(), code);
         }
         self.note_partial(index);
-        if !was_open {
+        if !was_open && self.connections[index].gateway.is_open() {
+            // The handshake's deadline is no more.
+            self.clear_alarm(index);
+        }
+        if !was_open || self.connections[index].gateway.inner().is_some() {
             self.attach(index);
         }
         match progress {
             Progress::Idle | Progress::More | Progress::Postponed => self.set_alarm(index),
+            Progress::Leave => self.part(index),
             Progress::Close(closing) => self.begin_close(index, closing),
         }
         if self.draining.is_some() && !was_open {
@@ -417,25 +446,27 @@ impl Reactor {
 
     /// The connection that a session is attached to, if both are still there.
     fn connection_of(&self, session: SessionId) -> Option<usize> {
-        let index = *self.attached.get(session.slot())? as usize;
-        let connection = self.connections.get(index)?;
-        (connection.native.session() == Some(session)).then_some(index)
+        let index = self.owner_of(session)?;
+        (self.connections[index].gateway.session() == Some(session)).then_some(index)
     }
 
-    /// Notes which connection a session belongs to, as soon as it has one; and once it is welcomed, the handshake's
-    /// deadline is no more.
+    /// The same, also where the session is one that the connection's gateway reads itself.
+    fn owner_of(&self, session: SessionId) -> Option<usize> {
+        let index = *self.attached.get(session.slot())? as usize;
+        let gateway = &self.connections.get(index)?.gateway;
+        [gateway.session(), gateway.inner()].contains(&Some(session)).then_some(index)
+    }
+
+    /// Notes which connection a session belongs to, as soon as it has one.
     fn attach(&mut self, index: usize) {
-        let native = &self.connections[index].native;
-        let Some(session) = native.session() else {
-            return;
-        };
-        if native.phase() == fanwire_gateway::Phase::Open {
-            self.clear_alarm(index);
+        let gateway = &self.connections[index].gateway;
+        let sessions = [gateway.session(), gateway.inner()];
+        for session in sessions.into_iter().flatten() {
+            if self.attached.len() <= session.slot() {
+                self.attached.resize(session.slot() + 1, NOBODY);
+            }
+            self.attached[session.slot()] = u32::try_from(index).expect("descriptors have 31 bits");
         }
-        if self.attached.len() <= session.slot() {
-            self.attached.resize(session.slot() + 1, NOBODY);
-        }
-        self.attached[session.slot()] = u32::try_from(index).expect("descriptors have 31 bits");
     }
 }
 
@@ -445,6 +476,10 @@ fn gateway_settings(config: &Config) -> fanwire_gateway::Settings {
         credentials: Credentials::tokens(config.tokens.secrets().map(|secret| secret.as_bytes().to_vec())),
         handshake_time_max: config.limits.handshake_time_max,
         frame_time_max: config.limits.frame_time_max,
+        http: fanwire_gateway::http::Settings {
+            origins: config.http.origin_rules(config.listen).expect("the configuration was checked"),
+            ..fanwire_gateway::http::Settings::default()
+        },
         ..fanwire_gateway::Settings::default()
     }
 }

@@ -325,7 +325,7 @@ impl Reactor {
         let mut sessions = std::mem::take(&mut self.buffers.sessions);
         self.shard.take_resumed(&mut sessions);
         for session in sessions.drain(..) {
-            let Some(index) = self.connection_of(session) else { continue };
+            let Some(index) = self.owner_of(session) else { continue };
             if self.connections[index].is_postponed() {
                 self.connections[index].work = Work::Left;
                 self.make_ready(index);

@@ -34,6 +34,20 @@ impl<'a> Headers<'a> {
         self.iter().find(|(found, _)| *found == name).map(|(_, value)| value)
     }
 
+    /// Whether the block is in the agreed form up to its end, so that its pairs are all of it.
+    pub fn is_whole(self) -> bool {
+        let mut reader = Reader::new(self.0);
+        while reader.finish().is_err() {
+            let (Ok(name), Ok(_)) = (reader.blob(), reader.blob()) else {
+                return false;
+            };
+            if core::str::from_utf8(name).is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Whether there is no header at all.
     pub const fn is_empty(self) -> bool {
         self.0.is_empty()
@@ -51,7 +65,11 @@ mod tests {
         Headers::push(&mut block, "traceparent", b"00-1");
         assert_eq!(Headers(&block).get("traceparent"), Some(&b"00-1"[..]));
         assert_eq!(Headers(&block).iter().count(), 2);
+        assert!(Headers(&block).is_whole() && Headers(b"").is_whole());
         block.push(0xFF);
         assert_eq!(Headers(&block).iter().count(), 2);
+        assert!(!Headers(&block).is_whole());
+        assert!(!Headers(b"\x01\xff\x00").is_whole(), "a name is text");
+        assert!(!Headers(b"\x01a").is_whole(), "a name has a value");
     }
 }

@@ -80,7 +80,7 @@ fn a_flood_of_offences_is_counted_and_not_told_one_by_one() {
     let mut scene = Scene::new("");
     for _ in 0..OFFENCES {
         let mut peer = scene.peer();
-        peer.pour(b"GET / HTTP/1.0\r\n\r\n");
+        peer.pour(b"\x10\x10\x00\x04MQTT");
         peer.expect_turned_away(Code::BadMagic);
     }
     let counted = |log: &str| {

@@ -126,7 +126,7 @@ fn a_storm_of_resets_leaves_no_descriptor_behind() {
             _ => {
                 // While its connection is being closed for a violation.
                 let mut peer = Peer::connect(broker.address());
-                peer.pour(b"GET / HTTP/1.1\r\n");
+                peer.pour(b"\x10\x10\x00\x04MQTT");
                 peer.expect_turned_away(Code::BadMagic);
                 peer.reset();
             }

@@ -167,7 +167,18 @@ impl Node {
         let Node { shard, settings, links, .. } = self;
         let link = links.get_mut(&uid).expect("the link is there");
         let wall_us = 1_767_225_600_000_000 + now.as_micros();
-        (link, Context { shard, settings, now, wall_us, connection_id: u64::from(uid), is_draining: false })
+        (
+            link,
+            Context {
+                shard,
+                settings,
+                now,
+                wall_us,
+                connection_id: u64::from(uid),
+                peer: std::net::Ipv4Addr::LOCALHOST.into(),
+                is_draining: false,
+            },
+        )
     }
 
     /// Tells the oracle whose queue is empty: nothing may be lost to a full queue there.
@@ -282,6 +293,7 @@ impl Node {
         self.note_session(uid);
         match progress {
             Progress::Idle | Progress::More | Progress::Postponed => self.note_used(uid, progress, lent),
+            Progress::Leave => unreachable!("the native protocol has no farewell of its own"),
             Progress::Close(closing) => {
                 self.note_breach(uid, closing.code, lent);
                 self.part(uid, closing, lent);

@@ -122,6 +122,7 @@ impl Swarm {
                 server_name: "simulated".to_owned(),
                 handshake_time_max: Duration::from_secs(2),
                 frame_time_max: Duration::from_secs(3),
+                ..fanwire_gateway::Settings::default()
             },
             nodes,
             stands_still,

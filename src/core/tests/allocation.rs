@@ -5,8 +5,8 @@
 use fanwire_core::command::Subscribe;
 use fanwire_core::journal::history::HistoryRecord;
 use fanwire_core::{
-    Address, Command, Delivery, Encoding, EncodingId, Envelope, Event, Handled, Seat, SessionId, Settings, Shard,
-    Slices, Target, Time,
+    Address, Command, Delivery, Encoding, EncodingId, Envelope, Event, Handled, HistoryOf, Seat, SessionId, Settings,
+    Shard, Slices, Target, Time,
 };
 use fanwire_wire::frame::{AckLevel, Policy, Start};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -52,7 +52,7 @@ impl Encoding for Plain {
         out.extend_from_slice(message.payload);
     }
 
-    fn render_history(&self, _subscription: u32, record: &HistoryRecord<'_>, out: &mut Vec<u8>) {
+    fn render_history(&self, _of: &HistoryOf, record: &HistoryRecord<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(record.payload);
     }
 

@@ -76,7 +76,15 @@ fn heard(input: &[u8], piece_bytes: usize) -> Vec<u8> {
 }
 
 fn context<'a>(shard: &'a mut Shard, settings: &'a Settings, now: Time) -> Context<'a> {
-    Context { shard, settings, now, wall_us: 0, connection_id: 1, is_draining: false }
+    Context {
+        shard,
+        settings,
+        now,
+        wall_us: 0,
+        connection_id: 1,
+        peer: std::net::Ipv4Addr::LOCALHOST.into(),
+        is_draining: false,
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::super::door::Arrival;
 use super::super::{Listener, Reactor, Team};
 use crate::config::{Config, Flags};
 use fanwire_core::journal::plan::Plan;
-use fanwire_gateway::Native;
+use fanwire_gateway::Gateway;
 use mio::Events;
 use mio::net::TcpStream;
 use std::net;
@@ -28,8 +28,8 @@ pub(super) fn admit_client(reactor: &mut Reactor) -> net::TcpStream {
     let client = net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (stream, address) = listener.accept().unwrap();
     stream.set_nonblocking(true).unwrap();
-    let (stream, native) = (TcpStream::from_std(stream), Native::new(reactor.now()));
-    let arrival = Arrival { stream, address, connection_id: 1, refusal: None, native, input: Vec::new() };
+    let (stream, gateway) = (TcpStream::from_std(stream), Gateway::new(reactor.now()));
+    let arrival = Arrival { stream, address, connection_id: 1, refusal: None, gateway, input: Vec::new() };
     assert!(reactor.doors[reactor.index].offer(arrival).is_none());
     turn(reactor);
     client

@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 fn find(house: &House, peer: SocketAddr, bytes: usize) -> usize {
     let has_it = move |reactor: &mut Reactor| {
         let index = slot_of(reactor, peer)?;
-        (reactor.connections[index].native.first_bytes().len() == bytes).then_some(())
+        (reactor.connections[index].gateway.first_bytes().len() == bytes).then_some(())
     };
     eventually("the peer's bytes", || (0..2).find(|reactor| house.ask(*reactor, has_it).is_some()))
 }
@@ -122,7 +122,7 @@ fn the_handshake_s_deadline_does_not_begin_anew() {
     let deadline = move |reactor: &mut Reactor| {
         let index = slot_of(reactor, address).expect("the connection is here");
         let connection = &reactor.connections[index];
-        let deadline = connection.native.next_deadline(&reactor.settings);
+        let deadline = connection.gateway.next_deadline(&reactor.settings);
         (deadline, connection.alarm.zip(deadline).is_some_and(|(alarm, due)| reactor.alarms.fires_by(alarm, due)))
     };
     let from = find(&house, address, 0);
@@ -176,7 +176,7 @@ fn who_has_a_session_can_not_go() {
     peer.send(&greeting()[..8]);
     let address = peer.address;
     let has_session = move |reactor: &mut Reactor| {
-        slot_of(reactor, address).is_some_and(|index| reactor.connections[index].native.session().is_some())
+        slot_of(reactor, address).is_some_and(|index| reactor.connections[index].gateway.session().is_some())
     };
     let at = eventually("a session", || (0..2).find(|reactor| house.ask(*reactor, has_session)));
     let refused = house.ask(at, move |reactor| {

@@ -19,6 +19,16 @@ pub enum AckLevel {
 }
 
 impl AckLevel {
+    /// The word for it, in every text.
+    pub const fn name(self) -> &'static str {
+        match self {
+            AckLevel::None => "none",
+            AckLevel::Routed => "routed",
+            AckLevel::Journaled => "journaled",
+            AckLevel::Durable => "durable",
+        }
+    }
+
     const fn from_bits(bits: u8) -> Result<AckLevel, Violation> {
         match bits {
             0 => Ok(AckLevel::None),

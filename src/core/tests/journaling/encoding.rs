@@ -1,7 +1,7 @@
 //! An encoding for the oracle: a line a frame, with all numbers in it.
 
 use fanwire_core::journal::history::HistoryRecord;
-use fanwire_core::{Address, Delivery, Encoding, Event, Numbers};
+use fanwire_core::{Address, Delivery, Encoding, Event, HistoryOf, Numbers};
 use fanwire_wire::Code;
 use fanwire_wire::frame::Outcome;
 
@@ -37,8 +37,9 @@ impl Encoding for Lines {
         line(out, &format!("m {id} {name} {sequence} {position} {}", text(message.payload)));
     }
 
-    fn render_history(&self, subscription: u32, record: &HistoryRecord<'_>, out: &mut Vec<u8>) {
+    fn render_history(&self, of: &HistoryOf, record: &HistoryRecord<'_>, out: &mut Vec<u8>) {
         let HistoryRecord { topic, sequence, position, payload, .. } = *record;
+        let subscription = of.subscription;
         line(out, &format!("h {subscription} {topic} {sequence} {position} {}", text(payload)));
     }
 

@@ -1,7 +1,7 @@
 //! An encoding for eyes: a line a frame, counts padded so that all GAPs have one length.
 
 use fanwire_core::journal::history::HistoryRecord;
-use fanwire_core::{Address, Delivery, Encoding, Event};
+use fanwire_core::{Address, Delivery, Encoding, Event, HistoryOf};
 
 pub(crate) struct PlainText;
 
@@ -14,9 +14,9 @@ impl Encoding for PlainText {
         line(out, &format!("{topic}: {}", text(message.payload)));
     }
 
-    fn render_history(&self, subscription: u32, record: &HistoryRecord<'_>, out: &mut Vec<u8>) {
+    fn render_history(&self, of: &HistoryOf, record: &HistoryRecord<'_>, out: &mut Vec<u8>) {
         let HistoryRecord { topic, sequence, payload, .. } = *record;
-        line(out, &format!("history {subscription} {topic} {sequence}: {}", text(payload)));
+        line(out, &format!("history {} {topic} {sequence}: {}", of.subscription, text(payload)));
     }
 
     fn render_event(&self, event: &Event<'_>, out: &mut Vec<u8>) {

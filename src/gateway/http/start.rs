@@ -1,12 +1,13 @@
-//! The words of `--from`, of `fanwire sub` and `fanwire journal dump`: where in a journal to start.
+//! The words for where in a journal to start: of `?from=`, and of `--from` on the command line.
 
-use fanwire_client::{Start, SubscribeOptions};
+use fanwire_wire::frame::Start;
+use std::time::UNIX_EPOCH;
 
-/// What `--from` takes, for help and errors.
-pub(super) const FORMS: &str = "first, last, last:N, seq:N, pos:N, time:2026-01-31T12:00:00Z, resume:EPOCH:N or live";
+/// What is taken, for help and errors.
+pub const FORMS: &str = "first, last, last:N, seq:N, pos:N, time:2026-01-31T12:00:00Z, resume:EPOCH:N or live";
 
-/// Reads a start; for the argument parser.
-pub(super) fn parse(text: &str) -> Result<Start, String> {
+/// Reads a start; or says what would be right.
+pub fn parse(text: &str) -> Result<Start, String> {
     let (word, value) = text.split_once(':').map_or((text, None), |(word, value)| (word, Some(value)));
     match (word, value) {
         ("live", None) => Ok(Start::Live),
@@ -21,10 +22,12 @@ pub(super) fn parse(text: &str) -> Result<Start, String> {
     }
 }
 
+/// Times before 1970 are 1970.
 fn parse_time(text: &str) -> Result<Start, String> {
     let time = humantime::parse_rfc3339_weak(text)
         .map_err(|error| format!("{error}; a time is RFC 3339 in UTC, such as time:2026-01-31T12:00:00Z"))?;
-    Ok(SubscribeOptions::time(time).start)
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(Start::Time { time_us: u64::try_from(since.as_micros()).unwrap_or(u64::MAX) })
 }
 
 fn parse_place(text: &str) -> Result<Start, String> {
@@ -34,7 +37,12 @@ fn parse_place(text: &str) -> Result<Start, String> {
 }
 
 fn number<N: std::str::FromStr>(text: &str, form: &str) -> Result<N, String> {
-    text.parse().map_err(|_| format!("\"{}\" is no such number: it is {form}", text.escape_debug()))
+    digits(text).ok_or_else(|| format!("\"{}\" is no such number: it is {form}", text.escape_debug()))
+}
+
+/// A number of digits alone: the standard library takes a sign too.
+pub(super) fn digits<N: std::str::FromStr>(text: &str) -> Option<N> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 #[cfg(test)]
@@ -65,7 +73,10 @@ mod tests {
             ("first:1", "first, last"),
             ("last:many", "last:100"),
             ("last:-1", "last:100"),
+            ("last:+1", "last:100"),
+            ("last:4294967296", "last:100"),
             ("seq:", "seq:1041"),
+            ("seq:18446744073709551616", "seq:1041"),
             ("time:noon", "RFC 3339"),
             ("resume:3", "EPOCH"),
             ("resume:3:x\u{1b}", "\\u{1b}"),

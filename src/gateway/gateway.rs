@@ -1,0 +1,171 @@
+//! What a connection speaks, whatever that is: one face for the shell.
+//!
+//! ```text
+//!  first byte --F5--> Native        --A..Z--> Http --upgrade--> WebSocket
+//!               other, too: it tells what it is not
+//! ```
+//!
+//! A connection has one session that its socket is written from ([`Gateway::session`]). An HTTP exchange that asks
+//! something of the shard has another one for that, whose queue its gateway reads itself ([`Gateway::inner`]): the
+//! shell calls [`Gateway::hear`] when there is something in it.
+
+use crate::http::{Http, Outcome};
+use crate::websocket::WebSocket;
+use crate::{Closing, Context, Native, Phase, Progress, Protocol, sniff};
+use fanwire_core::{SessionId, Time};
+use fanwire_wire::Code;
+
+/// A connection's gateway. Most are many and idle: what only few have is in a box.
+#[derive(Debug)]
+pub enum Gateway {
+    /// Fanwire's own protocol, or nothing yet.
+    Native(Native),
+    /// HTTP, until it becomes something else.
+    Http(Box<Http>),
+    /// A WebSocket.
+    WebSocket(Box<WebSocket>),
+}
+
+impl Gateway {
+    /// A connection that was accepted now.
+    pub fn new(now: Time) -> Self {
+        Gateway::Native(Native::new(now))
+    }
+
+    /// Takes bytes that were read. All of `input` is used or kept; what stands there afterwards means nothing.
+    pub fn receive(&mut self, input: &mut [u8], context: &mut Context<'_>) -> Progress {
+        if let Gateway::Native(native) = self
+            && native.is_untouched()
+            && sniff(input) == Some(Protocol::Http)
+        {
+            *self = Gateway::Http(Box::new(Http::new(native.begun(), context)));
+        }
+        match self {
+            Gateway::Native(native) => native.receive(input, context),
+            Gateway::WebSocket(websocket) => websocket.receive(input, context),
+            Gateway::Http(http) => match http.receive(input, context) {
+                Outcome::Progress(progress) => progress,
+                Outcome::Upgraded(websocket, mut behind) => {
+                    *self = Gateway::WebSocket(Box::new(websocket));
+                    self.receive(&mut behind, context)
+                }
+            },
+        }
+    }
+
+    /// The inner session has been sent something.
+    pub fn hear(&mut self, context: &mut Context<'_>) -> Progress {
+        match self {
+            Gateway::Http(http) => http.hear(context),
+            Gateway::Native(_) | Gateway::WebSocket(_) => Progress::Idle,
+        }
+    }
+
+    /// When [`Gateway::expire`] has something to do, if nothing comes before.
+    pub fn next_deadline(&self, settings: &crate::Settings) -> Option<Time> {
+        match self {
+            Gateway::Native(native) => native.next_deadline(settings),
+            Gateway::Http(http) => http.next_deadline(settings),
+            Gateway::WebSocket(websocket) => websocket.next_deadline(settings),
+        }
+    }
+
+    /// Acts on a deadline that has come; harmless when none has.
+    pub fn expire(&mut self, context: &mut Context<'_>) -> Progress {
+        match self {
+            Gateway::Native(native) => native.expire(context),
+            Gateway::Http(http) => http.expire(context),
+            Gateway::WebSocket(websocket) => websocket.expire(context),
+        }
+    }
+
+    /// Ends the connection with a code: its session ends, and the code is the last thing the peer is told.
+    pub fn close(&mut self, code: Code, context: &mut Context<'_>) -> Closing {
+        match self {
+            Gateway::Native(native) => native.close(code, context),
+            Gateway::Http(http) => http.close(code, context),
+            Gateway::WebSocket(websocket) => websocket.close(code, context),
+        }
+    }
+
+    /// The peer has ended its side: its session ends, and what was queued is still flushed. Returns whether it left
+    /// in the middle of a frame.
+    pub fn depart(&mut self, context: &mut Context<'_>) -> bool {
+        match self {
+            Gateway::Native(native) => native.depart(context),
+            Gateway::Http(http) => http.depart(context),
+            Gateway::WebSocket(websocket) => websocket.depart(context),
+        }
+    }
+
+    /// The broker goes down, and has told so: its session ends, with whatever its protocol ends with.
+    pub fn say_farewell(&mut self, context: &mut Context<'_>) {
+        match self {
+            Gateway::Native(native) => drop(native.depart(context)),
+            Gateway::Http(http) => drop(http.close(Code::Draining, context)),
+            Gateway::WebSocket(websocket) => drop(websocket.close(Code::Draining, context)),
+        }
+    }
+
+    /// Tells a welcomed peer that the broker goes down, and when to come back.
+    pub fn go_away(&mut self, reconnect_ms: (u32, u32), context: &mut Context<'_>) {
+        match self {
+            Gateway::Native(native) => native.go_away(reconnect_ms, context),
+            Gateway::WebSocket(websocket) => websocket.go_away(reconnect_ms, context),
+            Gateway::Http(http) => http.go_away(context),
+        }
+    }
+
+    /// The session that the socket is written from, once there is one.
+    pub const fn session(&self) -> Option<SessionId> {
+        match self {
+            Gateway::Native(native) => native.session(),
+            Gateway::Http(http) => Some(http.session()),
+            Gateway::WebSocket(websocket) => Some(websocket.session()),
+        }
+    }
+
+    /// The session whose queue the gateway reads itself, if it has one.
+    pub const fn inner(&self) -> Option<SessionId> {
+        match self {
+            Gateway::Http(http) => http.inner(),
+            Gateway::Native(_) | Gateway::WebSocket(_) => None,
+        }
+    }
+
+    /// Whether the peer was let in.
+    pub fn is_open(&self) -> bool {
+        match self {
+            Gateway::Native(native) => native.phase() == Phase::Open,
+            Gateway::Http(http) => http.is_open(),
+            Gateway::WebSocket(websocket) => websocket.is_open(),
+        }
+    }
+
+    /// Bytes of what is not complete, or waits for the next turn.
+    pub fn held_bytes(&self) -> usize {
+        match self {
+            Gateway::Native(native) => native.held_bytes(),
+            Gateway::Http(http) => http.held_bytes(),
+            Gateway::WebSocket(websocket) => websocket.held_bytes(),
+        }
+    }
+
+    /// The first bytes of a peer that did not get beyond them, to guess what it speaks.
+    pub fn first_bytes(&self) -> &[u8] {
+        match self {
+            Gateway::Native(native) => native.first_bytes(),
+            Gateway::Http(_) | Gateway::WebSocket(_) => &[],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_every_idle_connection_pays_for_its_gateway_is_half_a_cache_line() {
+        assert_eq!(size_of::<Gateway>(), 32);
+    }
+}

@@ -1,0 +1,567 @@
+//! An HTTP connection: one exchange after the other, until one of them turns it into something else.
+//!
+//! ```text
+//!  Head --a body follows--> Body --complete--> Asking --the shard's answer--> Head ...
+//!    |  \--ready in memory--> Head                                       `--> Parted, if it was the last
+//!    |--/v1/sse--> Streaming   the session is sent events as lines, until one side goes
+//!    `--upgrade--> a WebSocket, with the same session
+//! ```
+//!
+//! The connection has a session that its socket is written from, and which asks nothing before it streams. What a
+//! request asks of the shard is asked by another one, its `inner` session (`question`): a client of the shard like any
+//! other, whose queue is read here and not by a socket.
+//!
+//! A request that comes while another one is being answered waits in `held`, and more than that is not read.
+
+use super::admission::admit;
+use super::answer::{Answer, CONTINUE, Cache, Exchange, Framing, MediaType};
+use super::head::{BodyKind, Head, HeadReader};
+use super::origin::OwnCors;
+use super::question::{Asked, Asking, Heard};
+use super::{BodyReader, Cors, HeaderValue, Query, Reason, Refusal, Route, Status};
+use crate::sse::{self, HEARTBEAT};
+use crate::websocket::handshake::{Handshake, Subprotocol};
+use crate::websocket::{self, WebSocket};
+use crate::{Closing, Context, EVENT_STREAM, NATIVE, Progress, WEBSOCKET, WEBSOCKET_JSON};
+use fanwire_core::command::{Command, Subscribe};
+use fanwire_core::{Handled, SessionId, Time};
+use fanwire_wire::Code;
+use fanwire_wire::frame::{Policy, Start};
+use std::time::Duration;
+
+/// Requests of one connection that are begun in one turn; the others wait for the next one.
+const REQUESTS_PER_TURN_MAX: usize = 64;
+/// Bytes behind a request that is being answered, before nothing more is read.
+const HELD_BYTES_MAX: usize = 64 * 1024;
+/// How long a connection may be idle between two requests.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(60);
+/// How long a stream may be silent before it says that it is alive.
+const HEARTBEAT_PERIOD: Duration = Duration::from_secs(15);
+
+/// One HTTP connection.
+#[derive(Debug)]
+pub struct Http {
+    session: SessionId,
+    inner: Option<SessionId>,
+    reader: HeadReader,
+    /// What came and is not used.
+    held: Vec<u8>,
+    stage: Stage,
+    /// When it began to wait for what it waits for.
+    since: Time,
+    has_served: bool,
+}
+
+/// How far the exchange has come.
+#[derive(Debug)]
+enum Stage {
+    Head,
+    Body(Box<Receiving>),
+    Asking(Box<Asking>),
+    Streaming,
+    Parted,
+}
+
+/// A request whose body is on its way.
+#[derive(Debug)]
+struct Receiving {
+    asked: Asked,
+    reader: BodyReader,
+    body: Vec<u8>,
+    exchange: Exchange,
+    cors: OwnCors,
+}
+
+/// What came of a call.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The connection is what it was.
+    Progress(Progress),
+    /// It is a WebSocket from here on, and these bytes came behind the upgrade.
+    Upgraded(WebSocket, Vec<u8>),
+}
+
+/// What came of one step.
+enum Step {
+    /// Another one can be made.
+    Done,
+    /// Bytes are missing.
+    Dry,
+    Stop(Progress),
+    Upgraded(WebSocket),
+}
+
+impl Http {
+    /// A connection whose first byte is a method's. Its session is opened here.
+    pub fn new(begun: Time, context: &mut Context<'_>) -> Self {
+        Http {
+            session: context.shard.open_session(NATIVE),
+            inner: None,
+            reader: HeadReader::new(context.settings.http.head),
+            held: Vec::new(),
+            stage: Stage::Head,
+            since: begun,
+            has_served: false,
+        }
+    }
+
+    /// Takes bytes that were read. All of `input` is used or kept.
+    pub fn receive(&mut self, input: &[u8], context: &mut Context<'_>) -> Outcome {
+        match &mut self.stage {
+            Stage::Parted => return Outcome::Progress(Progress::Idle),
+            // What a client says while it is told events has no meaning.
+            Stage::Streaming => return Outcome::Progress(Progress::Idle),
+            Stage::Head | Stage::Body(_) | Stage::Asking(_) => {}
+        }
+        if self.held.is_empty() && matches!(self.stage, Stage::Head) && self.has_served {
+            self.since = context.now;
+        }
+        self.held.extend_from_slice(input);
+        if let Stage::Asking(asking) = &mut self.stage
+            && let Some(inner) = self.inner
+        {
+            let heard = asking.resume(inner, context);
+            match self.note_heard(heard, context) {
+                Progress::Idle => {}
+                stop => return Outcome::Progress(stop),
+            }
+        }
+        self.advance(context)
+    }
+
+    fn advance(&mut self, context: &mut Context<'_>) -> Outcome {
+        for _ in 0..REQUESTS_PER_TURN_MAX {
+            let step = match &mut self.stage {
+                Stage::Head => self.take_head(context),
+                Stage::Body(_) => self.take_body(context),
+                Stage::Asking(_) if self.held.len() > HELD_BYTES_MAX => Step::Stop(Progress::Postponed),
+                Stage::Asking(_) | Stage::Streaming | Stage::Parted => Step::Dry,
+            };
+            match step {
+                Step::Done => {}
+                Step::Dry => return Outcome::Progress(Progress::Idle),
+                Step::Stop(progress) => return Outcome::Progress(progress),
+                Step::Upgraded(websocket) => return Outcome::Upgraded(websocket, std::mem::take(&mut self.held)),
+            }
+        }
+        Outcome::Progress(Progress::More)
+    }
+
+    fn take_head(&mut self, context: &mut Context<'_>) -> Step {
+        let mut held = std::mem::take(&mut self.held);
+        match self.reader.read(&held) {
+            Ok(None) => {
+                self.held = held;
+                Step::Dry
+            }
+            Ok(Some((head, used))) => {
+                let step = self.begin(&head, context);
+                held.drain(..used);
+                self.held = held;
+                step
+            }
+            Err(refusal) => self.refuse(&refusal, Exchange::closing().at(context.wall_us), Cors::None, context),
+        }
+    }
+
+    /// Acts on a head.
+    fn begin(&mut self, head: &Head<'_>, context: &mut Context<'_>) -> Step {
+        self.since = context.now;
+        let mut exchange = Exchange::of(head).at(context.wall_us);
+        if context.is_draining {
+            exchange = exchange.and_close();
+        }
+        // Nobody reads over the body of what is refused.
+        let refused = if head.body == BodyKind::None { exchange } else { exchange.and_close() };
+        let route = match Route::find(head) {
+            Ok(route) => route,
+            Err(refusal) => {
+                let cors = context.settings.http.origins.readers(head);
+                return self.refuse(&refusal, refused, cors, context);
+            }
+        };
+        let cors = match admit(head, &route, context) {
+            Ok(cors) => cors,
+            Err(refusal) => {
+                let cors = context.settings.http.origins.readers(head);
+                return self.refuse(&refusal, refused, cors, context);
+            }
+        };
+        if !route.takes_body() && head.body != BodyKind::None {
+            let refusal = Refusal::from(Reason::BadBody).because("this request has no use for a body");
+            return self.refuse(&refusal, refused, cors, context);
+        }
+        match self.act(route, head, exchange, cors, context) {
+            Ok(step) => step,
+            Err(refusal) => self.refuse(&refusal, refused, cors, context),
+        }
+    }
+
+    fn act(
+        &mut self,
+        route: Route<'_>,
+        head: &Head<'_>,
+        exchange: Exchange,
+        cors: Cors<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<Step, Refusal> {
+        Ok(match route {
+            Route::WebSocket => self.upgrade(head, context)?,
+            Route::Sse(query) => self.stream(&query, head, exchange, cors, context)?,
+            Route::Publish { topic, query } => {
+                self.expect_body(Asked::publish(&topic, &query)?, head, exchange, cors, context)?
+            }
+            Route::Request { topic, query } => {
+                self.expect_body(Asked::request(&topic, &query)?, head, exchange, cors, context)?
+            }
+            Route::History { topic, query } => {
+                let asked = Asked::history(&topic, &query)?;
+                self.ask(asked, Vec::new(), exchange, OwnCors::from(cors), context)
+            }
+            Route::Options(methods) => {
+                self.answer(context, |out| Answer::begin(exchange, Status::NO_CONTENT, out).options(methods, cors));
+                self.end_exchange(exchange.keeps_alive(), context)
+            }
+            Route::Health => self.answer_text(Status::OK, "ok\n", exchange, cors, context),
+            Route::Readiness if context.is_draining => {
+                self.answer_text(Status::SERVICE_UNAVAILABLE, "draining\n", exchange, cors, context)
+            }
+            Route::Readiness => self.answer_text(Status::OK, "ready\n", exchange, cors, context),
+            Route::Console | Route::Script | Route::ScriptTypes | Route::Metrics | Route::Stats | Route::Poll(_) => {
+                return Err(Reason::NotFound.into());
+            }
+        })
+    }
+
+    fn answer_text(
+        &mut self,
+        status: Status,
+        text: &str,
+        exchange: Exchange,
+        cors: Cors<'_>,
+        context: &mut Context<'_>,
+    ) -> Step {
+        self.answer(context, |out| {
+            let mut answer = Answer::begin(exchange, status, out);
+            answer.cors(cors).cache(Cache::Never);
+            answer.sized(MediaType::Text, text.as_bytes());
+        });
+        self.end_exchange(exchange.keeps_alive(), context)
+    }
+
+    /// Becomes a WebSocket, if all is right with the request.
+    fn upgrade(&mut self, head: &Head<'_>, context: &mut Context<'_>) -> Result<Step, Refusal> {
+        let handshake = Handshake::read(b"GET", 1, head.fields()).map_err(refusal_of_handshake)?;
+        let bearer = head.bearer_token()?.map(str::as_bytes);
+        let is_admitted = match bearer.or(handshake.token.as_deref()) {
+            Some(token) if context.settings.credentials.admit(token) => true,
+            Some(_) => return Err(Code::BadCredentials.into()),
+            // It may still introduce itself in the subprotocol's own way.
+            None => context.settings.credentials.is_open(),
+        };
+        let encoding = match handshake.subprotocol {
+            Subprotocol::Native => WEBSOCKET,
+            Subprotocol::Json => WEBSOCKET_JSON,
+        };
+        self.answer(context, |out| handshake.encode_answer(out));
+        self.close_inner(context);
+        context.shard.switch_encoding(self.session, encoding);
+        Ok(Step::Upgraded(WebSocket::new(handshake.subprotocol, self.session, is_admitted, context.now)))
+    }
+
+    /// Becomes a stream of events.
+    fn stream(
+        &mut self,
+        query: &Query<'_>,
+        head: &Head<'_>,
+        exchange: Exchange,
+        cors: Cors<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<Step, Refusal> {
+        let start = start_of_stream(query, head)?;
+        let policy = query.policy()?;
+        let max_rate_hz = query.max_rate_hz()?.unwrap_or(0);
+        let group = query.group().unwrap_or_default();
+        let wish = |(number, filter)| Subscribe {
+            subscription: number,
+            filter,
+            group,
+            policy: policy.unwrap_or(if start == Start::Live { Policy::DropOldest } else { Policy::CatchUp }),
+            no_echo: false,
+            responder: false,
+            max_rate_hz,
+            start,
+        };
+        let filters: Vec<&[u8]> = query.topics().collect();
+        let wishes: Vec<Subscribe<'_>> = (1..).zip(filters).map(wish).collect();
+        for wish in &wishes {
+            context.shard.check_subscription(self.session, wish).map_err(Refusal::from)?;
+        }
+        self.answer(context, |out| {
+            let mut answer = Answer::begin(exchange.and_close(), Status::OK, out);
+            answer.cors(cors).cache(Cache::Never);
+            answer.header("X-Accel-Buffering", const { HeaderValue::own("no") });
+            let _ = answer.streamed(MediaType::EventStream, Framing::UntilClose);
+            out.extend_from_slice(b"retry: 1000\n\n");
+        });
+        context.shard.switch_encoding(self.session, EVENT_STREAM);
+        self.close_inner(context);
+        self.stage = Stage::Streaming;
+        self.held = Vec::new();
+        for wish in wishes {
+            // What is refused or has to wait from here on was possible a moment ago.
+            let handled = context.shard.handle(self.session, &Command::Subscribe(wish));
+            if !matches!(handled, Ok(Handled::Done)) {
+                return Ok(self.leave(context));
+            }
+        }
+        Ok(Step::Dry)
+    }
+
+    fn expect_body(
+        &mut self,
+        asked: Asked,
+        head: &Head<'_>,
+        exchange: Exchange,
+        cors: Cors<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<Step, Refusal> {
+        let reader = BodyReader::new(head.body, u64::from(context.settings.limits.frame_bytes_max))?;
+        if head.expects_continue && !reader.is_complete() {
+            self.answer(context, |out| out.extend_from_slice(CONTINUE));
+        }
+        let cors = OwnCors::from(cors);
+        self.stage = Stage::Body(Box::new(Receiving { asked, reader, body: Vec::new(), exchange, cors }));
+        Ok(Step::Done)
+    }
+
+    fn take_body(&mut self, context: &mut Context<'_>) -> Step {
+        let Stage::Body(receiving) = &mut self.stage else { return Step::Dry };
+        let Receiving { reader, body, exchange, .. } = &mut **receiving;
+        let received = match reader.read(&self.held, body) {
+            Ok(received) => received,
+            Err(refusal) => {
+                let exchange = exchange.and_close();
+                let cors = receiving.cors.clone();
+                return self.refuse(&refusal, exchange, cors.borrowed(), context);
+            }
+        };
+        self.held.drain(..received.used);
+        if !received.is_complete {
+            return Step::Dry;
+        }
+        match std::mem::replace(&mut self.stage, Stage::Head) {
+            Stage::Body(receiving) => {
+                let Receiving { asked, body, exchange, cors, .. } = *receiving;
+                self.ask(asked, body, exchange, cors, context)
+            }
+            _ => Step::Dry,
+        }
+    }
+
+    /// Asks the shard, and stands by until it has answered.
+    fn ask(
+        &mut self,
+        asked: Asked,
+        body: Vec<u8>,
+        exchange: Exchange,
+        cors: OwnCors,
+        context: &mut Context<'_>,
+    ) -> Step {
+        let inner = *self.inner.get_or_insert_with(|| context.shard.open_session(NATIVE));
+        let mut asking = Box::new(Asking::new(asked, body, exchange, cors));
+        let heard = asking.resume(inner, context);
+        self.stage = Stage::Asking(asking);
+        match self.note_heard(heard, context) {
+            Progress::Idle if matches!(self.stage, Stage::Head) => Step::Done,
+            progress => Step::Stop(progress),
+        }
+    }
+
+    /// The inner session has been sent something.
+    pub fn hear(&mut self, context: &mut Context<'_>) -> Progress {
+        let (Stage::Asking(asking), Some(inner)) = (&mut self.stage, self.inner) else {
+            self.drop_unheard(context);
+            return Progress::Idle;
+        };
+        let heard = asking.hear(inner, self.session, context);
+        match self.note_heard(heard, context) {
+            // Another request may stand in `held`.
+            Progress::Idle if matches!(self.stage, Stage::Head) && !self.held.is_empty() => Progress::More,
+            progress => progress,
+        }
+    }
+
+    fn note_heard(&mut self, heard: Heard, context: &mut Context<'_>) -> Progress {
+        let Heard { out, progress, ended } = heard;
+        if !out.is_empty() {
+            self.answer(context, |bytes| bytes.extend_from_slice(&out));
+        }
+        let Some(keeps_alive) = ended else { return progress };
+        if matches!(&self.stage, Stage::Asking(asking) if asking.leaves_a_subscription()) {
+            self.close_inner(context);
+        }
+        match self.end_exchange(keeps_alive, context) {
+            Step::Stop(progress) => progress,
+            Step::Done | Step::Dry | Step::Upgraded(_) => Progress::Idle,
+        }
+    }
+
+    /// What nobody waits for any more: answers to publishes that asked for none.
+    fn drop_unheard(&mut self, context: &mut Context<'_>) {
+        let Some(inner) = self.inner else { return };
+        super::question::drain(inner, context);
+    }
+
+    fn answer(&mut self, context: &mut Context<'_>, render: impl FnOnce(&mut Vec<u8>)) {
+        context.shard.send(self.session, render);
+    }
+
+    fn refuse(&mut self, refusal: &Refusal, exchange: Exchange, cors: Cors<'_>, context: &mut Context<'_>) -> Step {
+        self.answer(context, |out| refusal.write(exchange, cors, out));
+        self.end_exchange(exchange.keeps_alive(), context)
+    }
+
+    fn end_exchange(&mut self, keeps_alive: bool, context: &mut Context<'_>) -> Step {
+        self.has_served = true;
+        self.since = context.now;
+        if !keeps_alive {
+            return self.leave(context);
+        }
+        self.stage = Stage::Head;
+        Step::Done
+    }
+
+    fn leave(&mut self, context: &mut Context<'_>) -> Step {
+        self.depart(context);
+        Step::Stop(Progress::Leave)
+    }
+
+    fn close_inner(&mut self, context: &mut Context<'_>) {
+        if let Some(inner) = self.inner.take() {
+            context.shard.remove_session(inner);
+        }
+    }
+
+    /// When [`Http::expire`] has something to do, if nothing comes before.
+    pub fn next_deadline(&self, settings: &crate::Settings) -> Option<Time> {
+        match self.stage {
+            Stage::Head if self.reader.is_begun() || !self.has_served => Some(self.since + settings.handshake_time_max),
+            Stage::Head => Some(self.since + IDLE_TIME_MAX),
+            Stage::Body(_) => Some(self.since + settings.frame_time_max),
+            Stage::Streaming => Some(self.since + HEARTBEAT_PERIOD),
+            Stage::Asking(_) | Stage::Parted => None,
+        }
+    }
+
+    /// Acts on a deadline that has come; harmless when none has.
+    pub fn expire(&mut self, context: &mut Context<'_>) -> Progress {
+        if self.next_deadline(context.settings).is_none_or(|deadline| deadline > context.now) {
+            return Progress::Idle;
+        }
+        match self.stage {
+            Stage::Streaming => {
+                self.since = context.now;
+                if context.shard.is_flushed(self.session) {
+                    self.answer(context, |out| out.extend_from_slice(HEARTBEAT));
+                }
+                return Progress::Idle;
+            }
+            Stage::Head if !self.reader.is_begun() => {}
+            _ => {
+                let exchange = Exchange::closing().at(context.wall_us);
+                let refusal = Refusal::from(Reason::RequestTimeout);
+                self.answer(context, |out| refusal.write(exchange, Cors::None, out));
+            }
+        }
+        self.depart(context);
+        Progress::Leave
+    }
+
+    /// The broker goes down: a stream is told so; between requests there is nothing to say, and the next one's answer
+    /// is the last.
+    pub fn go_away(&mut self, context: &mut Context<'_>) {
+        if matches!(self.stage, Stage::Streaming) {
+            self.answer(context, |out| sse::write_closing(Code::Draining, out));
+        }
+    }
+
+    /// Ends the connection with a code: its session ends, and the code is the last thing the peer is told, where it can
+    /// be told anything.
+    pub fn close(&mut self, code: Code, context: &mut Context<'_>) -> Closing {
+        let can_be_told = matches!(self.stage, Stage::Head | Stage::Body(_));
+        let is_stream = matches!(self.stage, Stage::Streaming);
+        self.depart(context);
+        if can_be_told {
+            let exchange = Exchange::closing().at(context.wall_us);
+            self.answer(context, |out| Refusal::from(code).write(exchange, Cors::None, out));
+        }
+        if is_stream {
+            self.answer(context, |out| sse::write_closing(code, out));
+        }
+        Closing { code, parting: None }
+    }
+
+    /// The peer has ended its side: its session ends, and what was queued is still flushed. Returns whether it left
+    /// in the middle of a request.
+    pub fn depart(&mut self, context: &mut Context<'_>) -> bool {
+        let is_torn = matches!(self.stage, Stage::Body(_)) || self.reader.is_begun();
+        self.stage = Stage::Parted;
+        self.held = Vec::new();
+        self.close_inner(context);
+        context.shard.end_session(self.session);
+        is_torn
+    }
+
+    /// The session that the socket is written from.
+    pub const fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// The session whose queue is read here.
+    pub const fn inner(&self) -> Option<SessionId> {
+        self.inner
+    }
+
+    /// Whether an exchange has come to its end, or streams.
+    pub const fn is_open(&self) -> bool {
+        self.has_served || matches!(self.stage, Stage::Streaming)
+    }
+
+    /// Bytes of what is not complete, or waits for the next turn.
+    pub fn held_bytes(&self) -> usize {
+        let body_bytes = match &self.stage {
+            Stage::Body(receiving) => receiving.body.len(),
+            Stage::Asking(asking) => asking.held_bytes(),
+            Stage::Head | Stage::Streaming | Stage::Parted => 0,
+        };
+        self.held.len() + body_bytes
+    }
+}
+
+/// Where a stream begins: behind what the client has got before it broke, or where the query says.
+fn start_of_stream(query: &Query<'_>, head: &Head<'_>) -> Result<Start, Refusal> {
+    let asked = query.start()?;
+    let start = match head.single("last-event-id")?.filter(|id| !id.is_empty()) {
+        Some(id) => {
+            let bad = || Refusal::from(Reason::BadParameter).because("Last-Event-ID is none of this broker's");
+            let (epoch, last) = sse::parse_id(id).ok_or_else(bad)?;
+            Start::Resume { epoch, last }
+        }
+        None => asked.unwrap_or(Start::Live),
+    };
+    if start != Start::Live && query.topics().count() > 1 {
+        return Err(Refusal::from(Reason::BadParameter).because(
+            "a stream that does not begin live has one topic: an id can't tell of several how far they came",
+        ));
+    }
+    Ok(start)
+}
+
+fn refusal_of_handshake(refusal: websocket::handshake::Refusal) -> Refusal {
+    let reason = match refusal {
+        websocket::handshake::Refusal::Version => Reason::UpgradeRequired,
+        _ => Reason::BadRequest,
+    };
+    Refusal::from(reason).because(refusal.meaning())
+}
