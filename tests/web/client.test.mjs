@@ -1,0 +1,318 @@
+// The browser's client against a broker, over each way there is. Node has a WebSocket of its own from version 22 on,
+// before that with --experimental-websocket.
+
+import { after, test as run } from "node:test";
+import assert from "node:assert/strict";
+import { connect, FanwireError } from "../../src/gateway/pages/fanwire.js";
+import { startBroker } from "./broker.mjs";
+import { startStub } from "./stub.mjs";
+
+const FAST = { reconnect: { minMs: 20, maxMs: 200 } };
+const WAYS = ["websocket", "sse", "poll"];
+
+const broker = await startBroker();
+const stub = await startStub({ broker });
+after(async () => {
+  await stub.close();
+  await broker.close();
+});
+
+/** A client that is closed behind the test. */
+function client(context, options = {}) {
+  const made = connect(options.url ?? stub.url, { ...FAST, ...options });
+  context.after(() => made.close());
+  return made;
+}
+
+function event(emitter, name, isIt = () => true) {
+  return new Promise((resolve) => {
+    const stop = emitter.on(name, (detail) => {
+      if (!isIt(detail)) return;
+      stop();
+      resolve(detail);
+    });
+  });
+}
+
+async function take(subscription, count) {
+  const taken = [];
+  for await (const message of subscription) {
+    taken.push(message);
+    if (taken.length === count) break;
+  }
+  return taken;
+}
+
+/** A test that ends, if not well. */
+const test = (name, check) => run(name, { timeout: 20000 }, check);
+
+const codeOf = (code) => (error) => {
+  assert.ok(error instanceof FanwireError, String(error));
+  assert.equal(error.code, code);
+  return true;
+};
+
+let topics = 0;
+const journaled = () => `match/${process.pid}/${topics++}`;
+const live = () => `live/${process.pid}/${topics++}`;
+
+for (const transport of WAYS) {
+  test(`${transport}: what is published is heard`, async (context) => {
+    const one = client(context, { transport });
+    await one.ready;
+    assert.equal(one.transport, transport);
+    const topic = journaled();
+    const subscription = one.subscribe(topic, { start: "first" });
+    await subscription.ready;
+    const receipt = await one.publish(topic, "h\u00e9llo\n\"world\"", { ack: "journaled" });
+    assert.deepEqual(receipt, { level: "journaled", sequence: 1 });
+    assert.deepEqual(await one.publish(topic, new Uint8Array([0, 1, 254, 255])), { level: "routed", sequence: 2 });
+    const [text, bytes] = await take(subscription, 2);
+    assert.equal(text.text, "h\u00e9llo\n\"world\"");
+    assert.equal(text.sequence, 1);
+    assert.equal(text.topic, topic);
+    assert.deepEqual([...bytes.bytes], [0, 1, 254, 255]);
+    assert.equal(bytes.isText, false);
+  });
+
+  test(`${transport}: a broker that was killed underneath leaves no gap and no duplicate`, async (context) => {
+    const one = client(context, { transport });
+    const writer = client(context, { url: broker.url, transport: "websocket" });
+    const topic = journaled();
+    const heard = [];
+    const subscription = one.subscribe(topic, { start: "first" }, (message) => heard.push(Number(message.text)));
+    await subscription.ready;
+    const publish = async (from, to) => {
+      for (let number = from; number < to; number += 1) await writer.publish(topic, String(number), { ack: "journaled" });
+    };
+    await publish(0, 20);
+    await until(() => heard.length === 20);
+    const reconnected = event(subscription, "reconnected");
+    await broker.stop("SIGKILL");
+    await broker.start();
+    await publish(20, 40);
+    assert.equal((await reconnected).missing, false);
+    await until(() => heard.length >= 40);
+    assert.deepEqual(heard, Array.from({ length: 40 }, (_, index) => index));
+  });
+
+  test(`${transport}: a request is answered, or ends in time`, async (context) => {
+    const server = client(context, { transport: "websocket" });
+    const one = client(context, { transport });
+    const topic = live();
+    await assert.rejects(one.request(topic, "?"), codeOf("NO_RESPONDERS"));
+    const responder = server.respond(topic, "servers", (call) => (call.text === "never" ? new Promise(() => {})
+      : { echo: call.text }));
+    await responder.ready;
+    assert.deepEqual((await one.request(topic, "hello")).json(), { echo: "hello" });
+    await assert.rejects(one.request(topic, "never", { timeout: 150 }), codeOf("DEADLINE_EXCEEDED"));
+  });
+
+  test(`${transport}: acks say what they mean`, async (context) => {
+    const one = client(context, { transport });
+    const [topic, passing] = [journaled(), live()];
+    assert.deepEqual(await one.publish(passing, "x", { ack: "none" }), { level: "none" });
+    assert.deepEqual(await one.publish(passing, "x"), { level: "routed" });
+    await assert.rejects(one.publish(passing, "x", { ack: "durable" }), codeOf("ACK_LEVEL_UNAVAILABLE"));
+    assert.equal((await one.publish(topic, "x", { ack: "durable", expect: 0 })).sequence, 1);
+    const conflict = await one.publish(topic, "x", { expect: 7 }).catch((error) => error);
+    assert.equal(conflict.code, "CONFLICT");
+    assert.equal(conflict.actual, 1);
+    const producer = { id: 4711 + process.pid * WAYS.length + WAYS.indexOf(transport), sequence: 1 };
+    assert.equal((await one.publish(topic, "y", { producer })).duplicate, undefined);
+    assert.deepEqual(await one.publish(topic, "y", { producer }), { level: "routed", sequence: 2, duplicate: true });
+    await assert.rejects(one.publish("a/+", "x"), codeOf("INVALID_TOPIC"));
+  });
+
+  test(`${transport}: a slow reader of a journaled topic pauses it and misses nothing`, async (context) => {
+    const one = client(context, { transport });
+    const topic = journaled();
+    const subscription = one.subscribe(topic, { start: "first", buffer: 8 });
+    await subscription.ready;
+    const paused = event(subscription, "paused");
+    for (let number = 0; number < 100; number += 1) await one.publish(topic, String(number));
+    await paused;
+    assert.ok(subscription.buffered <= 8, `${subscription.buffered} are buffered`);
+    const heard = [];
+    for await (const message of subscription) {
+      assert.ok(subscription.buffered <= 8, `${subscription.buffered} are buffered`);
+      heard.push(Number(message.text));
+      if (heard.length === 100) break;
+    }
+    assert.deepEqual(heard, Array.from({ length: 100 }, (_, index) => index));
+    assert.ok(subscription.closed);
+  });
+
+  test(`${transport}: a wildcard goes on by its position`, async (context) => {
+    const one = client(context, { transport });
+    const base = journaled();
+    const first = one.subscribe(`${base}/+`, { start: { last: 1 } });
+    await first.ready;
+    for (const name of ["a", "b", "a"]) await one.publish(`${base}/${name}`, name);
+    const heard = await take(first, 2);
+    assert.deepEqual(heard.map(({ text }) => text), ["a", "b"]);
+    const second = one.subscribe(`${base}/+`, { start: { resume: first.place } });
+    assert.deepEqual((await take(second, 1)).map(({ topic, sequence }) => [topic, sequence]), [[`${base}/a`, 2]]);
+  });
+}
+
+test("auto: the WebSocket comes first, then streams, then polls", async (context) => {
+  for (const [refused, expected] of [
+    [[], "websocket"],
+    [["upgrade"], "sse"],
+    [["upgrade", "/v1/sse"], "poll"],
+  ]) {
+    const proxy = await startStub({ broker, refuses: new Set(refused) });
+    context.after(() => proxy.close());
+    const one = client(context, { url: proxy.url });
+    await one.ready;
+    assert.equal(one.transport, expected);
+    assert.deepEqual(await one.publish(live(), "x"), { level: "routed" });
+  }
+});
+
+test("a forced way is the only one that is tried", async (context) => {
+  const proxy = await startStub({ broker, refuses: new Set(["upgrade"]) });
+  context.after(() => proxy.close());
+  const one = client(context, { url: proxy.url, transport: "websocket" });
+  await event(one, "reconnecting", ({ attempt }) => attempt === 2);
+  assert.equal(one.transport, null);
+  assert.ok(proxy.seen.every((what) => what.startsWith("UPGRADE")), proxy.seen.join());
+  assert.throws(() => connect(stub.url, { transport: "pigeon" }), TypeError);
+});
+
+test("no way but WebSocket gives what it can't", async (context) => {
+  const one = client(context, { transport: "sse" });
+  await assert.rejects(one.respond("a", "g", () => "").ready, codeOf("TRANSPORT_UNAVAILABLE"));
+  await assert.rejects(one.subscribe("a", { noEcho: true }).ready, codeOf("TRANSPORT_UNAVAILABLE"));
+  await assert.rejects(one.publish("a", "x", { headers: { a: "b" } }), codeOf("TRANSPORT_UNAVAILABLE"));
+});
+
+test("a publish without an answer when the link breaks is UNKNOWN, and is not sent again", async (context) => {
+  // A WebSocket that says what it sent, and drops the link in place of sending a publish.
+  const sent = [];
+  let isCut = true;
+  class Cut extends globalThis.WebSocket {
+    send(text) {
+      sent.push(JSON.parse(text));
+      if (isCut && sent.at(-1).type === "publish") return this.close();
+      return super.send(text);
+    }
+  }
+  const one = client(context, { WebSocket: Cut });
+  await one.ready;
+  await assert.rejects(one.publish(live(), "once"), codeOf("UNKNOWN"));
+  isCut = false;
+  assert.deepEqual(await one.publish(live(), "twice"), { level: "routed" });
+  assert.deepEqual(sent.filter(({ type }) => type === "publish").map(({ payload }) => payload), ["once", "twice"]);
+});
+
+test("a publish before there is a link waits for it, and ends as NOT_SENT without one", async (context) => {
+  const early = client(context);
+  assert.deepEqual(await early.publish(live(), "x"), { level: "routed" });
+  const nowhere = client(context, { url: "http://127.0.0.1:9" });
+  await assert.rejects(nowhere.publish("a", "x", { timeout: 100 }), codeOf("NOT_SENT"));
+  const waiting = nowhere.publish("a", "x");
+  nowhere.close();
+  await assert.rejects(waiting, codeOf("CLOSED"));
+  await assert.rejects(nowhere.ready, codeOf("CLOSED"));
+});
+
+test("a slow reader of live messages loses the oldest, and is told how many", async (context) => {
+  const one = client(context, { transport: "websocket" });
+  const topic = live();
+  const oldest = one.subscribe(topic, { buffer: 4 });
+  const newest = one.subscribe(topic, { buffer: 4, overflow: "drop-newest" });
+  const strict = one.subscribe(topic, { buffer: 4, overflow: "close" });
+  const last = one.subscribe(topic, () => {});
+  await last.ready;
+  for (let number = 0; number < 10; number += 1) await one.publish(topic, String(number));
+  await until(() => strict.closed);
+  const gaps = [];
+  oldest.on("gap", (gap) => gaps.push(gap));
+  assert.deepEqual((await take(oldest, 4)).map(({ text }) => text), ["6", "7", "8", "9"]);
+  assert.deepEqual((await take(newest, 4)).map(({ text }) => text), ["0", "1", "2", "3"]);
+  assert.deepEqual(gaps, [{ type: "gap", dropped: 6, conflated: 0, by: "client" }]);
+  await assert.rejects(take(strict, 5), codeOf("SLOW_CONSUMER"));
+  await assert.rejects(one.subscribe(topic, { overflow: "pause" }).ready.then(() => event(one, "never")),
+    codeOf("POLICY_UNAVAILABLE"));
+});
+
+test("a slow member pauses, and its group hands the work to others", async (context) => {
+  const one = client(context, { transport: "websocket" });
+  const two = client(context, { transport: "websocket" });
+  const topic = live();
+  const slow = one.subscribe(topic, { group: "workers", buffer: 4 });
+  const others = [];
+  const quick = two.subscribe(topic, { group: "workers" }, ({ text }) => others.push(text));
+  await Promise.all([slow.ready, quick.ready]);
+  for (let number = 0; number < 40; number += 1) await two.publish(topic, String(number));
+  await until(() => others.length + slow.buffered === 40);
+  const kept = await take(slow, slow.buffered);
+  assert.deepEqual([...others, ...kept.map(({ text }) => text)].map(Number).sort((a, b) => a - b),
+    Array.from({ length: 40 }, (_, index) => index));
+});
+
+test("overlapping subscriptions get each message once each", async (context) => {
+  const one = client(context, { transport: "websocket" });
+  const topic = live();
+  const heard = [];
+  for (const filter of [topic, `${topic}/#`, "live/#", "+/#", "#", "$other/#"]) {
+    await one.subscribe(filter, () => heard.push(filter)).ready;
+  }
+  await one.publish(topic, "x");
+  await one.publish(topic, "last", { headers: { lang: "en" } });
+  assert.deepEqual(heard.slice(0, 5).sort(), [topic, `${topic}/#`, "live/#", "+/#", "#"].sort());
+  await until(() => heard.length === 10);
+});
+
+test("what is refused ends the subscription with its code", async (context) => {
+  for (const transport of WAYS) {
+    const one = client(context, { transport });
+    const subscription = one.subscribe("a/#/b");
+    await assert.rejects(subscription.ready, codeOf("INVALID_FILTER"));
+    await assert.rejects(take(subscription, 1), codeOf("INVALID_FILTER"));
+    await assert.rejects(one.subscribe("b", { start: "first" }).ready, codeOf("START_UNAVAILABLE"));
+    assert.deepEqual(await one.publish(live(), "x"), { level: "routed" });
+  }
+});
+
+test("half a surrogate pair and what is too long are refused before they can end the link", async (context) => {
+  const one = client(context, { transport: "websocket" });
+  await one.ready;
+  await assert.rejects(one.publish("a", "\ud83d"), TypeError);
+  await assert.rejects(one.publish("a", "x".repeat(one.welcome.frame_bytes_max)), codeOf("FRAME_TOO_LARGE"));
+  assert.deepEqual(await one.publish(live(), "x"), { level: "routed" });
+});
+
+test("a broker that drains is left, and joined again", async (context) => {
+  const one = client(context, { transport: "websocket" });
+  const topic = journaled();
+  const subscription = one.subscribe(topic, { start: "first" });
+  await subscription.ready;
+  await one.publish(topic, "before");
+  const [away, again] = [event(one, "goaway"), event(subscription, "reconnected")];
+  await Promise.all([broker.stop("SIGTERM"), away]);
+  await broker.start();
+  assert.equal((await again).missing, false);
+  await one.publish(topic, "behind");
+  assert.deepEqual((await take(subscription, 2)).map(({ text }) => text), ["before", "behind"]);
+});
+
+test("closing ends everything", async (context) => {
+  const one = client(context, { transport: "websocket" });
+  const subscription = one.subscribe(live());
+  await subscription.ready;
+  const reading = take(subscription, 1);
+  const asking = one.request(live(), "x");
+  one.close();
+  assert.deepEqual(await reading, []);
+  await assert.rejects(asking);
+  await assert.rejects(one.publish("a", "x"), codeOf("CLOSED"));
+  assert.equal(one.state, "closed");
+});
+
+/** Waits until it is so; the runner ends what never becomes so. */
+async function until(isSo) {
+  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
