@@ -36,7 +36,7 @@ export async function startStub({ broker, refuses = new Set(), stats = null, por
       if (FILES[url.pathname]) return await answerFile(response, FILES[url.pathname]);
       if (url.pathname === "/v1/stats" && stats) return answer(response, 200, "application/json",
         JSON.stringify(stats()));
-      if (url.pathname === "/v1/poll") return await answerPoll(broker, url, request, response);
+      if (url.pathname === "/v1/poll") return await answerPoll(broker, url, response);
       return pass(broker, request, response);
     } catch (error) {
       if (!response.headersSent) answer(response, 502, "text/plain", String(error));
@@ -92,14 +92,14 @@ function pass(broker, request, response) {
 }
 
 /** Long-polling out of an event stream: its cursor is the stream's id. */
-function answerPoll(broker, url, request, response) {
+function answerPoll(broker, url, response) {
   const after = url.searchParams.get("after");
   const waitMs = parseFloat(url.searchParams.get("wait") ?? "25s") * 1000;
   const query = new URLSearchParams({ topic: url.searchParams.get("topic") });
   const from = after?.includes("-") ? `resume:${after.replace("-", ":")}` : url.searchParams.get("from");
   if (from) query.set("from", from);
   const messages = [];
-  let cursor = after ?? "live";
+  let cursor = after ?? (from?.startsWith("resume:") ? from.slice(7).replace(":", "-") : "live");
   let isInHistory = false;
   return new Promise((resolve) => {
     const stream = forward({ host: "127.0.0.1", port: broker.port, path: `/v1/sse?${query}` }, (reply) => {
@@ -126,15 +126,14 @@ function answerPoll(broker, url, request, response) {
       return undefined;
     });
     const timer = setTimeout(finish, Math.max(waitMs, 500));
-    stream.on("error", fail);
-    request.on("close", () => stream.destroy());
+    stream.on("error", fail).end();
     response.on("close", () => stream.destroy());
 
     function take(object, id) {
       if (object.type === "subscribed") {
         isInHistory = object.outcome !== "live";
         // An empty journal's place is behind nothing.
-        if (object.epoch && from === "first" && cursor === "live") cursor = `${object.epoch}-0`;
+        if (object.epoch && from && cursor === "live") cursor = `${object.epoch}-0`;
         if (after && object.outcome === "resumed") return;
         if (after && object.outcome === "live") return;
       }

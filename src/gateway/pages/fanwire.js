@@ -315,6 +315,7 @@ export class Subscription {
   #ready = deferred();
   #link = null;
   #place = {};
+  #handed = undefined;
   #hasBegun = false;
   #wasLost = false;
   #isInHistory = false;
@@ -342,11 +343,7 @@ export class Subscription {
   /** Resolves when the broker has subscribed: whoever publishes from then on is heard. */
   get ready() { return this.#ready.promise; }
   /** The last place handed over, to go on from another time: `start: { resume: subscription.place }`. */
-  get place() {
-    const { epoch, last } = this.#place;
-    if (epoch === undefined || last === undefined) return null;
-    return this.isExact ? { epoch, sequence: last } : { epoch, position: last };
-  }
+  get place() { return this.#placeBehind(this.#buffer.length === 0 ? this.#place.last : this.#handed); }
   /** Messages that wait for the iterator. */
   get buffered() { return this.#buffer.length; }
   /** Whether it is over. */
@@ -456,8 +453,14 @@ export class Subscription {
   #start() {
     const asked = this.#options.start ?? "live";
     if (this.group) return "live";
-    if (this.place) return { resume: this.place };
-    return encodeStart(asked);
+    const place = this.#placeBehind(this.#place.last);
+    return place ? { resume: place } : encodeStart(asked);
+  }
+
+  #placeBehind(last) {
+    const { epoch } = this.#place;
+    if (epoch === undefined || last === undefined) return null;
+    return this.isExact ? { epoch, sequence: last } : { epoch, position: last };
   }
 
   #takeSubscribed({ outcome, epoch }) {
@@ -525,6 +528,7 @@ export class Subscription {
 
   #next() {
     const message = this.#buffer.shift();
+    this.#handed = this.isExact ? message.sequence : message.position ?? this.#handed;
     if (this.#dropped > 0) {
       const dropped = this.#dropped;
       this.#dropped = 0;
