@@ -43,6 +43,8 @@ export async function startStub({ broker, refuses = new Set(), stats = null, por
       return undefined;
     }
   });
+  const sockets = new Set();
+  server.on("connection", (socket) => sockets.add(socket.on("close", () => sockets.delete(socket))));
   server.on("upgrade", (request, socket, head) => {
     seen.push(`UPGRADE ${request.url}`);
     socket.on("error", () => {});
@@ -61,7 +63,8 @@ export async function startStub({ broker, refuses = new Set(), stats = null, por
     url: `http://127.0.0.1:${server.address().port}`,
     seen,
     async close() {
-      server.closeAllConnections();
+      // The server knows nothing any more of sockets that were upgraded.
+      for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => server.close(resolve));
     },
   };
