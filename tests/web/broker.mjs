@@ -2,19 +2,21 @@
 
 import { spawn } from "node:child_process";
 import { createServer } from "node:net";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const BINARY = process.env.FANWIRE ?? new URL("../../target/debug/fanwire", import.meta.url).pathname;
 
 /** Starts a broker whose topics below match/ are journaled; it keeps its port over restarts. */
-export async function startBroker(extra = []) {
+export async function startBroker(extra = [], settings = "") {
   const directory = await mkdtemp(join(tmpdir(), "fanwire-web-"));
   const broker = { port: await freePort(), process: null };
   broker.url = `http://127.0.0.1:${broker.port}`;
+  await writeFile(join(directory, "fanwire.toml"), settings);
   broker.start = async () => {
-    const flags = ["serve", "--listen", `127.0.0.1:${broker.port}`, "--data", directory, "--journal", "events=match/#"];
+    const flags = ["serve", "--config", join(directory, "fanwire.toml"), "--listen", `127.0.0.1:${broker.port}`,
+      "--data", join(directory, "data"), "--journal", "events=match/#"];
     broker.process = spawn(BINARY, [...flags, ...extra], { stdio: ["ignore", "pipe", "pipe"] });
     broker.exit = new Promise((resolve) => broker.process.once("exit", resolve));
     broker.process.once("error", (error) => { throw error; });

@@ -277,6 +277,70 @@ test("what is refused ends the subscription with its code", async (context) => {
   }
 });
 
+test("a record that comes twice is handed over once, and a reset starts over", async (context) => {
+  const socket = scripted();
+  const one = client(context, { WebSocket: socket.WebSocket });
+  const heard = [];
+  const notices = [];
+  const subscription = one.subscribe("match/1", { start: "first" }, ({ sequence }) => heard.push(sequence));
+  for (const name of ["reset", "reconnected"]) subscription.on(name, (notice) => notices.push(notice));
+  await until(() => socket.wishes.length === 1);
+  assert.equal(socket.wishes[0].start, "first");
+  const history = (number, sequence) => ({ type: "history", subscription: number, topic: "match/1", sequence,
+    position: sequence + 100, payload: "" });
+  const message = (sequence) => ({ ...history(0, sequence), type: "message" });
+  socket.say({ type: "subscribed", subscription: 1, outcome: "history", epoch: 3 }, history(1, 1), message(9),
+    history(1, 2), { type: "caught_up", subscription: 1, position: 102 }, message(2), message(3), message(3));
+  assert.deepEqual(heard, [1, 2, 3]);
+  socket.cut();
+  await until(() => socket.wishes.length === 2);
+  assert.deepEqual(socket.wishes[1].start, { resume: { epoch: 3, sequence: 3 } });
+  assert.equal(socket.wishes[1].policy, "catch-up");
+  socket.say({ type: "subscribed", subscription: 1, outcome: "resumed", epoch: 3 }, history(1, 3), history(1, 4),
+    { type: "caught_up", subscription: 1, position: 104 });
+  assert.deepEqual(heard, [1, 2, 3, 4]);
+  socket.cut();
+  await until(() => socket.wishes.length === 3);
+  socket.say({ type: "subscribed", subscription: 1, outcome: "reset-epoch", epoch: 4 }, history(1, 1),
+    { type: "caught_up", subscription: 1, position: 101 });
+  assert.deepEqual(heard, [1, 2, 3, 4, 1]);
+  assert.deepEqual(notices, [{ type: "reconnected", missing: false }, { type: "reset", reason: "epoch" }]);
+  assert.deepEqual(subscription.place, { epoch: 4, sequence: 1 });
+});
+
+test("a subscription that retention overtook is made again, behind what it has got", async (context) => {
+  const socket = scripted();
+  const one = client(context, { WebSocket: socket.WebSocket });
+  one.subscribe("match/1", { start: "first" }, () => {});
+  await until(() => socket.wishes.length === 1);
+  socket.say({ type: "subscribed", subscription: 1, outcome: "history", epoch: 3 },
+    { type: "history", subscription: 1, topic: "match/1", sequence: 5, position: 5, payload: "" },
+    { type: "unsubscribed", subscription: 1, code: 207, name: "RETENTION_OVERTAKEN" });
+  await until(() => socket.wishes.length === 2);
+  assert.equal(socket.wishes[1].subscription, 2);
+  assert.deepEqual(socket.wishes[1].start, { resume: { epoch: 3, sequence: 5 } });
+});
+
+test("a token lets in by every way, and a wrong one is the end", async (context) => {
+  const guarded = await startBroker([], 'tokens = ["s3cret"]\n');
+  const proxy = await startStub({ broker: guarded });
+  context.after(async () => {
+    await proxy.close();
+    await guarded.close();
+  });
+  for (const transport of WAYS) {
+    // The stub's poll has no token to hand on.
+    const url = transport === "poll" ? guarded.url : proxy.url;
+    const one = client(context, { url, transport, token: "s3cret" });
+    if (transport !== "poll") assert.deepEqual(await one.publish(live(), "x"), { level: "routed" });
+    const wrong = client(context, { url, transport, token: "guess" });
+    await assert.rejects(wrong.ready, codeOf("BAD_CREDENTIALS"));
+    assert.equal(wrong.state, "closed");
+  }
+  await assert.rejects(client(context, { url: proxy.url }).ready, codeOf("BAD_CREDENTIALS"));
+  assert.ok(proxy.seen.every((what) => !what.includes("s3cret")));
+});
+
 test("half a surrogate pair and what is too long are refused before they can end the link", async (context) => {
   const one = client(context, { transport: "websocket" });
   await one.ready;
@@ -311,6 +375,28 @@ test("closing ends everything", async (context) => {
   await assert.rejects(one.publish("a", "x"), codeOf("CLOSED"));
   assert.equal(one.state, "closed");
 });
+
+/** WebSockets whose other side is the test. */
+function scripted() {
+  const made = { wishes: [], say: null, cut: null };
+  made.WebSocket = class extends EventTarget {
+    bufferedAmount = 0;
+    constructor() {
+      super();
+      const hear = (object) => this.dispatchEvent(Object.assign(new Event("message"), { data: JSON.stringify(object) }));
+      made.say = (...objects) => objects.forEach(hear);
+      made.cut = () => this.dispatchEvent(Object.assign(new Event("close"), { code: 1006, reason: "" }));
+      setTimeout(() => this.dispatchEvent(new Event("open")));
+    }
+    send(text) {
+      const object = JSON.parse(text);
+      if (object.type === "hello") made.say({ type: "welcome", keep_alive_ms: 0 });
+      if (object.type === "subscribe") made.wishes.push(object);
+    }
+    close() {}
+  };
+  return made;
+}
 
 /** Waits until it is so; the runner ends what never becomes so. */
 async function until(isSo) {

@@ -33,8 +33,10 @@ import { connect } from "./fanwire.js";
 
 const MESSAGES_SHOWN_MAX = 200;
 const STATS_PERIOD_MS = 1000;
+/** How long what was refused is not asked for again. */
+const REFUSED_PERIOD_MS = 5000;
 const SAMPLES = 60;
-/** What is not more than a few a second is drawn at once; the rest waits for the next frame. */
+/** Lines that wait to be drawn at the most; it is the oldest that nobody sees. */
 const PENDING_MAX = 500;
 
 const element = (id) => document.getElementById(id);
@@ -85,14 +87,16 @@ let before = null;
 const series = new Map();
 
 async function askStats() {
+  let delayMs = STATS_PERIOD_MS;
   if (!document.hidden) {
     try {
       showStats(await fetchStats());
     } catch (error) {
       hideStats(error.message);
+      delayMs = REFUSED_PERIOD_MS;
     }
   }
-  setTimeout(askStats, STATS_PERIOD_MS);
+  setTimeout(askStats, delayMs);
 }
 
 async function fetchStats() {

@@ -439,6 +439,10 @@ export class Subscription {
   /** The broker would not have it, or has ended it. */
   refused(error) {
     if (this.#isEnded) return;
+    // Nobody asked for the policy that a start in the past brings along: it is the start that can't be had.
+    if (error.code === "POLICY_UNAVAILABLE" && !this.#options.policy && this.#options.start) {
+      error = new FanwireError("START_UNAVAILABLE", "no journal covers this filter, or it is a group's", { number: 202 });
+    }
     const isOvertaken = error.code === "RETENTION_OVERTAKEN";
     if (error.retry === "never" && !isOvertaken) return this.end(error);
     const link = this.#link;
@@ -452,7 +456,6 @@ export class Subscription {
 
   #start() {
     const asked = this.#options.start ?? "live";
-    if (this.group) return "live";
     const place = this.#placeBehind(this.#place.last);
     return place ? { resume: place } : encodeStart(asked);
   }
