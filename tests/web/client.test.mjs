@@ -7,6 +7,8 @@ import { connect, FanwireError } from "../../src/gateway/pages/fanwire.js";
 import { startBroker } from "./broker.mjs";
 import { startStub } from "./stub.mjs";
 
+if (!globalThis.WebSocket) throw new Error("there is no WebSocket: Node 22, or node --experimental-websocket");
+
 const FAST = { reconnect: { minMs: 20, maxMs: 200 } };
 const WAYS = ["websocket", "sse", "poll"];
 
@@ -253,6 +255,17 @@ test("a slow member pauses, and its group hands the work to others", async (cont
     Array.from({ length: 40 }, (_, index) => index));
 });
 
+test("what a group had handed to a member when it paused is kept", async (context) => {
+  const socket = scripted();
+  const one = client(context, { WebSocket: socket.WebSocket });
+  const member = one.subscribe("jobs", { group: "workers", buffer: 2 });
+  await until(() => socket.wishes.length === 1);
+  const jobs = [0, 1, 2, 3].map((job) => ({ type: "group", subscription: 1, topic: "jobs", payload: String(job) }));
+  socket.say({ type: "subscribed", subscription: 1, outcome: "live" }, ...jobs, { type: "unsubscribed", subscription: 1 });
+  assert.deepEqual((await take(member, 4)).map(({ text }) => text), ["0", "1", "2", "3"]);
+  assert.equal(socket.wishes.length, 2);
+});
+
 test("overlapping subscriptions get each message once each", async (context) => {
   const one = client(context, { transport: "websocket" });
   const topic = live();
@@ -398,7 +411,11 @@ function scripted() {
   return made;
 }
 
-/** Waits until it is so; the runner ends what never becomes so. */
+/** Waits until it is so; a test that has ended waits no longer. */
 async function until(isSo) {
-  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 5));
+  const end = Date.now() + 20000;
+  while (!isSo()) {
+    if (Date.now() > end) throw new Error(`it never came to this: ${isSo}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
 }

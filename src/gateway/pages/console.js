@@ -280,7 +280,7 @@ function stop() {
 function showWatch() {
   if (!watching || watching.closed) return;
   const more = skipped > 0 ? `, ${skipped} too many to be shown` : "";
-  element("watch-state").textContent = `Watching ${watching.filter}: ${number(seen)} messages${more}.`;
+  element("watch-state").textContent = `Watching ${watching.filter}: ${number(seen)} ${seen === 1 ? "message" : "messages"}${more}.`;
 }
 
 function numbersOf({ sequence }) {

@@ -30,7 +30,8 @@ export type Policy = "disconnect" | "drop-oldest" | "drop-newest" | "conflate" |
  * What the client does when an iterator's buffer is full.
  *
  * - `pause`: the broker is told to stop, and to go on when half of the buffer was read. Nothing is lost: a journal
- *   keeps the messages, a group hands them to its other members. The default there, and not to be had elsewhere.
+ *   keeps the messages, a group hands them to its other members. The default there, and not to be had elsewhere. Over
+ *   HTTP, what a group had sent to this member already is lost with the stream.
  * - `drop-oldest`, `drop-newest`: what is lost is counted, and told by a gap before the next message. The oldest is
  *   the default for live topics.
  * - `close`: the subscription ends with SLOW_CONSUMER.

@@ -1,0 +1,111 @@
+// The console in a browser: headless Chromium, driven by playwright-core. Without them it is skipped, and says so.
+// CHROMIUM names the browser; playwright-core is looked for from the directory that the tests are run in.
+
+import { after, test } from "node:test";
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { startBroker } from "./broker.mjs";
+import { sampleStats, startStub } from "./stub.mjs";
+
+const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const playwright = findPlaywright();
+const missing = !playwright ? "playwright-core is not installed: npm install playwright-core"
+  : !existsSync(CHROMIUM) ? `no browser at ${CHROMIUM}: set CHROMIUM` : false;
+const options = { skip: missing, timeout: 60000 };
+
+function findPlaywright() {
+  try {
+    return createRequire(`${process.cwd()}/`)("playwright-core");
+  } catch {
+    return null;
+  }
+}
+
+const broker = missing ? null : await startBroker();
+const browser = missing ? null : await playwright.chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
+after(async () => {
+  await browser?.close();
+  await broker?.close();
+});
+
+/** A page of the console, and what went wrong on it. */
+async function open(context, settings = {}, path = "/", viewport = { width: 1280, height: 800 }) {
+  const stub = await startStub({ broker, ...settings });
+  const page = await browser.newPage({ viewport });
+  context.after(async () => {
+    await page.close();
+    await stub.close();
+  });
+  const faults = [];
+  page.on("pageerror", (error) => faults.push(error.message));
+  page.on("console", (message) => /Content Security|Refused to/.test(message.text()) && faults.push(message.text()));
+  await page.goto(stub.url + path);
+  return { page, faults };
+}
+
+async function publish(page, topic, payload) {
+  await page.fill("#publish-topic", topic);
+  await page.fill("#publish-payload", payload);
+  await page.selectOption("#ack", "durable");
+  await page.click("#publish-form button");
+  await page.waitForSelector("#publish-result.good");
+}
+
+for (const transport of ["websocket", "sse", "poll"]) {
+  test(`${transport}: the page shows what is published, through a restart of the broker`, options, async (context) => {
+    const { page, faults } = await open(context);
+    await page.selectOption("#transport", transport);
+    await page.waitForSelector(".dot.open");
+    const topic = `match/page/${transport}`;
+    await page.fill("#filter", topic);
+    await page.selectOption("#start", "first");
+    await page.click("#watch");
+    await page.getByText(`Watching ${topic}`).waitFor();
+    await publish(page, topic, "one");
+    await page.getByText("#1 one").waitFor();
+    await broker.stop();
+    await page.waitForSelector(".dot:not(.open)");
+    await broker.start();
+    await page.waitForSelector(".dot.open");
+    await publish(page, topic, "two");
+    await page.getByText("#2 two").waitFor();
+    const lines = await page.locator("#messages li").allTextContents();
+    assert.equal(lines.filter((line) => line.includes(topic)).length, 2, lines.join("\n"));
+    assert.ok(lines.some((line) => line.includes("nothing is missing")), lines.join("\n"));
+    await page.fill("#request-topic", "nobody/here");
+    await page.click("#request-form button");
+    await page.getByText("NO_RESPONDERS").waitFor();
+    assert.deepEqual(faults, []);
+  });
+}
+
+test("the page shows figures, and says so where there are none", options, async (context) => {
+  const { page, faults } = await open(context, { stats: sampleStats() });
+  await page.getByText("match/17/state").waitFor();
+  await page.waitForFunction(() => document.querySelectorAll("#tiles dd")[0].textContent !== "-");
+  const bare = await open(context);
+  await bare.page.getByText("this broker does not serve /v1/stats").waitFor();
+  assert.deepEqual([...faults, ...bare.faults], []);
+});
+
+test("on a phone the page is no wider than the phone", options, async (context) => {
+  const { page, faults } = await open(context, { stats: sampleStats() }, "/", { width: 375, height: 812 });
+  await page.getByText("match/17/state").waitFor();
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 375);
+  const unnamed = await page.evaluate(() => [...document.querySelectorAll("input, select, textarea")]
+    .filter((field) => field.labels.length === 0).map((field) => field.id));
+  assert.deepEqual(unnamed, []);
+  assert.deepEqual(faults, []);
+});
+
+test("two tabs of the chat see each other, and notice when one is closed", options, async (context) => {
+  const [one, two] = [await open(context, {}, "/chat.html"), await open(context, {}, "/chat.html")];
+  for (const { page } of [one, two]) await page.waitForFunction(() => document.querySelectorAll("#tabs li").length === 2);
+  await one.page.fill("#text", "hello");
+  await one.page.press("#text", "Enter");
+  await two.page.getByText("somebody: hello").waitFor();
+  await one.page.close();
+  await two.page.waitForFunction(() => document.querySelectorAll("#tabs li").length === 1);
+  assert.deepEqual([...one.faults, ...two.faults], []);
+});
