@@ -19,6 +19,10 @@
 //! | `handshake`, `frames`, `commands`, `requests`, `sockets`, `memory`, `descriptors`, `logs` | hostile input |
 //! | `slow_readers` | one of 100 stops reading, under each policy |
 //! | `fan_out` | exact counts and order at size |
+//! | `web` | the harness for HTTP and WebSocket |
+//! | `http`, `websocket`, `sse` | the web side as its clients use it |
+//! | `http_hostile` | the web side under attack: other people's pages, smuggled requests, giants and sluggards |
+//! | `web_clients` | the web side with clients that nobody here wrote |
 //! | `reactors` | the harness for a broker of several reactors |
 //! | `private_disk`, `power_loss` | a disk of one's own that loses power, and what survives it |
 //! | `promise`, `throng`, `churn`, `responders`, `crossing`, `closing_time` | what holds between reactors |
@@ -38,6 +42,8 @@ mod end_to_end {
     mod fan_out;
     mod frames;
     mod handshake;
+    mod http;
+    mod http_hostile;
     mod journal_catch_up;
     mod journal_drain;
     mod journal_faults;
@@ -66,5 +72,9 @@ mod end_to_end {
     mod scene;
     mod slow_readers;
     mod sockets;
+    mod sse;
     mod throng;
+    mod web;
+    mod web_clients;
+    mod websocket;
 }
