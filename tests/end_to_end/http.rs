@@ -260,6 +260,15 @@ fn a_history_comes_as_json_lines_from_where_and_as_far_as_it_is_asked_for() {
     assert_eq!((answer.field("Transfer-Encoding"), sequences(&answer)), (None, vec![1, 2]), "1.0 has no chunks");
 }
 
+#[test]
+fn a_limit_of_nothing_gives_nothing() {
+    let broker = Broker::start(MEMORY);
+    let mut web = Web::connect(broker.address());
+    web.post("/v1/topics/match/1", b"point 1");
+    let answer = web.get("/v1/topics/match/1?limit=0");
+    assert!(answer.body.is_empty() || answer.status == 400, "{answer:?}");
+}
+
 /// The same requests in one write, and byte by byte.
 #[test]
 fn however_requests_are_cut_the_answers_are_the_same() {

@@ -194,7 +194,7 @@ impl Asking {
                     None => self.tell_reply(response.payload),
                 };
             }
-            Frame::Subscribed(_) => self.begin_lines(&mut heard.out),
+            Frame::Subscribed(_) => self.begin_lines(heard),
             Frame::History(record) => self.tell_record(record, heard),
             Frame::CaughtUp(_) => self.end_lines(heard),
             Frame::Unsubscribed(over) if self.stream.is_some() => {
@@ -243,14 +243,15 @@ impl Asking {
         self.tell(Status::OK, MediaType::Bytes, payload)
     }
 
-    fn begin_lines(&mut self, out: &mut Vec<u8>) {
-        let mut answer = Answer::begin(self.exchange, Status::OK, out);
+    fn begin_lines(&mut self, heard: &mut Heard) {
+        let mut answer = Answer::begin(self.exchange, Status::OK, &mut heard.out);
         answer.cors(self.cors.borrowed()).cache(Cache::Never);
         self.stream = Some(answer.streamed(MediaType::JsonLines, Framing::Chunked));
+        self.end_at_limit(heard);
     }
 
     fn tell_record(&mut self, record: &History<'_>, heard: &mut Heard) {
-        let (Some(stream), Asked::History { limit, .. }) = (self.stream, &self.asked) else { return };
+        let Some(stream) = self.stream else { return };
         let mut line = Vec::with_capacity(record.payload.len() + 128);
         let History { subscription, sequence, position, time_us, topic, headers, payload } = *record;
         let topic = str::from_utf8(topic).unwrap_or_default();
@@ -259,7 +260,11 @@ impl Asking {
         line.push(b'\n');
         stream.chunk(&line, &mut heard.out);
         self.told += 1;
-        if self.told >= *limit {
+        self.end_at_limit(heard);
+    }
+
+    fn end_at_limit(&mut self, heard: &mut Heard) {
+        if matches!(self.asked, Asked::History { limit, .. } if self.told >= limit) {
             self.end_lines(heard);
         }
     }
