@@ -142,6 +142,14 @@ impl Gateway {
         }
     }
 
+    /// Whether what it holds waits for an answer that its peer was too early to go on behind: for nobody else's room.
+    pub const fn is_ahead(&self) -> bool {
+        match self {
+            Gateway::Http(http) => http.is_ahead(),
+            Gateway::Native(_) | Gateway::WebSocket(_) => false,
+        }
+    }
+
     /// Bytes of what is not complete, or waits for the next turn.
     pub fn held_bytes(&self) -> usize {
         match self {

@@ -179,7 +179,9 @@ impl Reactor {
     pub(super) fn note_partial(&mut self, index: usize) {
         let connection = &self.connections[index];
         let bytes = connection.gateway.held_bytes() as u32;
-        self.count_held(index, Held { bytes, is_backlog: connection.has_work_left() });
+        // Who runs ahead of its own answers must not stop the reading of all others, as a backlog does.
+        let is_backlog = connection.has_work_left() && !connection.gateway.is_ahead();
+        self.count_held(index, Held { bytes, is_backlog });
     }
 
     fn count_held(&mut self, index: usize, held: Held) {

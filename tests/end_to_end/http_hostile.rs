@@ -357,3 +357,40 @@ fn who_leaves_in_the_middle_of_a_request_leaves_nothing_behind() {
     // The sockets, the listener and what else it needs: nothing of those who left.
     eventually("their descriptors", || (broker.descriptor_count() < 60).then_some(()));
 }
+
+/// Whoever asks and then pours on is not read without end.
+#[test]
+fn what_is_sent_behind_a_request_in_flight_is_not_held_without_bound() {
+    const POURED_BYTES: usize = 64 << 20;
+    let broker = Broker::start("[limits]\npartial_bytes_total_max = \"1GiB\"\n");
+    let mut responder = Peer::welcomed(broker.address());
+    responder.subscribe(Subscribe { group: b"g", responder: true, ..subscribe(1, "ask") });
+    let mut witness = Witness::of(&broker);
+    let bytes = broker.resident_bytes();
+    let mut web = Web::connect(broker.address());
+    web.say(request("POST", "/v1/request/ask?deadline=600s", "", b"?"));
+    let handle = match responder.frame() {
+        Frame::Call(call) => call.handle,
+        other => panic!("{other:?}"),
+    };
+    let pouring = Web::from(web.stream().try_clone().expect("a descriptor"));
+    std::thread::scope(|scope| {
+        let poured = scope.spawn(move || {
+            let ping = request("GET", "/healthz", "", b"");
+            let block = ping.repeat(1 + 65_536 / ping.len());
+            pouring.stream().set_write_timeout(Some(Duration::from_millis(500))).expect("an option");
+            let mut poured = 0;
+            while poured < POURED_BYTES && std::io::Write::write_all(&mut pouring.stream(), &block).is_ok() {
+                poured += block.len();
+            }
+            poured
+        });
+        let poured = poured.join().expect("it only writes");
+        let grown = broker.resident_bytes().saturating_sub(bytes);
+        assert!(poured < POURED_BYTES && grown < 8 << 20, "{poured} bytes were taken and {grown} are held");
+    });
+    witness.is_served();
+    responder.send(Reply { handle, headers: b"", payload: b"!" });
+    assert_eq!(web.answer().text(), "!");
+    assert_eq!(web.answer().text(), "ok\n", "what was held is served in its turn");
+}

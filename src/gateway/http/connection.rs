@@ -107,6 +107,13 @@ impl Http {
 
     /// Takes bytes that were read. All of `input` is used or kept.
     pub fn receive(&mut self, input: &[u8], context: &mut Context<'_>) -> Outcome {
+        match self.take(input, context) {
+            Outcome::Progress(Progress::Idle) if self.is_ahead() => Outcome::Progress(Progress::Postponed),
+            outcome => outcome,
+        }
+    }
+
+    fn take(&mut self, input: &[u8], context: &mut Context<'_>) -> Outcome {
         match &mut self.stage {
             Stage::Parted => return Outcome::Progress(Progress::Idle),
             // What a client says while it is told events has no meaning.
@@ -134,7 +141,6 @@ impl Http {
             let step = match &mut self.stage {
                 Stage::Head => self.take_head(context),
                 Stage::Body(_) => self.take_body(context),
-                Stage::Asking(_) if self.held.len() > HELD_BYTES_MAX => Step::Stop(Progress::Postponed),
                 Stage::Asking(_) | Stage::Streaming | Stage::Parted => Step::Dry,
             };
             match step {
@@ -526,6 +532,11 @@ impl Http {
     /// Whether an exchange has come to its end, or streams.
     pub const fn is_open(&self) -> bool {
         self.has_served || matches!(self.stage, Stage::Streaming)
+    }
+
+    /// Whether the peer has sent so much behind a request that nothing more is read before that is answered.
+    pub const fn is_ahead(&self) -> bool {
+        matches!(self.stage, Stage::Asking(_)) && self.held.len() > HELD_BYTES_MAX
     }
 
     /// Bytes of what is not complete, or waits for the next turn.
