@@ -137,10 +137,27 @@ fn several_live_topics_share_a_stream() {
     for target in ["/v1/sse?topic=match/1&topic=match/2&from=first", "/v1/sse?topic=match/1&from=tomorrow"] {
         ask(broker.address(), "GET", target, "", b"").refuses(400, "BAD_PARAMETER");
     }
+    ask(broker.address(), "GET", "/v1/sse?topic=chat&from=first", "", b"").refuses(422, "START_UNAVAILABLE");
     for id in ["x", "1", "1-2-3", "-1"] {
         let fields = format!("Last-Event-ID: {id}\r\n");
         ask(broker.address(), "GET", "/v1/sse?topic=match/1", &fields, b"").refuses(400, "BAD_PARAMETER");
     }
+}
+
+/// `EventSource` comes back by itself and brings the last id that it saw; an answer other than 200 ends it for good.
+#[test]
+fn a_stream_of_several_topics_that_broke_can_come_back() {
+    let broker = Broker::start(MEMORY);
+    let query = "topic=match/1&topic=match/2";
+    let mut stream = Stream::open(&broker, query);
+    let mut peer = Peer::welcomed(broker.address());
+    say(&mut peer, "match/1", AckLevel::Routed, "one");
+    let (id, _) = stream.message();
+    drop(stream);
+    let mut stream = Stream::resume(&broker, query, Some(id.as_deref().unwrap_or("1-1")));
+    (0..2).for_each(|_| assert_eq!(stream.notice("subscribed")["outcome"], "live", "what was missed is not claimed"));
+    say(&mut peer, "match/2", AckLevel::Routed, "two");
+    assert_eq!(stream.message().1, "two");
 }
 
 /// The same for one topic, whatever was asked for when it began.

@@ -301,7 +301,11 @@ impl Http {
         let filters: Vec<&[u8]> = query.topics().collect();
         let wishes: Vec<Subscribe<'_>> = (1..).zip(filters).map(wish).collect();
         for wish in &wishes {
-            context.shard.check_subscription(self.session, wish).map_err(Refusal::from)?;
+            context.shard.check_subscription(self.session, wish).map_err(|code| match code {
+                // Nobody asked for the policy that a start has of itself.
+                Code::PolicyUnavailable if policy.is_none() => Refusal::from(Code::StartUnavailable),
+                _ => Refusal::from(code),
+            })?;
         }
         self.answer(context, |out| {
             let mut answer = Answer::begin(exchange.and_close(), Status::OK, out);
@@ -552,21 +556,24 @@ impl Http {
 
 /// Where a stream begins: behind what the client has got before it broke, or where the query says.
 fn start_of_stream(query: &Query<'_>, head: &Head<'_>) -> Result<Start, Refusal> {
-    let asked = query.start()?;
-    let start = match head.single("last-event-id")?.filter(|id| !id.is_empty()) {
-        Some(id) => {
-            let bad = || Refusal::from(Reason::BadParameter).because("Last-Event-ID is none of this broker's");
-            let (epoch, last) = sse::parse_id(id).ok_or_else(bad)?;
-            Start::Resume { epoch, last }
-        }
-        None => asked.unwrap_or(Start::Live),
-    };
-    if start != Start::Live && query.topics().count() > 1 {
-        return Err(Refusal::from(Reason::BadParameter).because(
-            "a stream that does not begin live has one topic: an id can't tell of several how far they came",
-        ));
+    let asked = query.start()?.unwrap_or(Start::Live);
+    if query.topics().count() > 1 {
+        return start_of_several(asked);
     }
-    Ok(start)
+    let Some(id) = head.single("last-event-id")?.filter(|id| !id.is_empty()) else { return Ok(asked) };
+    let bad = || Refusal::from(Reason::BadParameter).because("Last-Event-ID is none of this broker's");
+    let (epoch, last) = sse::parse_id(id).ok_or_else(bad)?;
+    Ok(Start::Resume { epoch, last })
+}
+
+/// An id can't tell of several topics how far they came. One that a client brings back by itself must not be refused
+/// for it, or no such stream would outlive its first connection: it begins live, and is told that it does.
+fn start_of_several(asked: Start) -> Result<Start, Refusal> {
+    if asked == Start::Live {
+        return Ok(asked);
+    }
+    Err(Refusal::from(Reason::BadParameter)
+        .because("a stream that does not begin live has one topic: an id can't tell of several how far they came"))
 }
 
 fn refusal_of_handshake(refusal: websocket::handshake::Refusal) -> Refusal {
