@@ -394,3 +394,25 @@ fn what_is_sent_behind_a_request_in_flight_is_not_held_without_bound() {
     assert_eq!(web.answer().text(), "!");
     assert_eq!(web.answer().text(), "ok\n", "what was held is served in its turn");
 }
+
+/// What it holds back is its own doing, and no reason to read nobody.
+#[test]
+fn who_runs_ahead_of_its_answers_holds_up_nobody_else() {
+    let broker = Broker::start(
+        "[limits]\npartial_bytes_total_max = \"64KiB\"\nframe_bytes_max = \"8KiB\"\nheaders_bytes_max = \"1KiB\"\n",
+    );
+    let mut responder = Peer::welcomed(broker.address());
+    responder.subscribe(Subscribe { group: b"g", responder: true, ..subscribe(1, "ask") });
+    let mut witness = Witness::of(&broker);
+    for _ in 0..4 {
+        let mut web = Web::connect(broker.address());
+        web.say(request("POST", "/v1/request/ask?deadline=600s", "", b"?"));
+        assert!(matches!(responder.frame(), Frame::Call(_)));
+        let ping = request("GET", "/healthz", "", b"");
+        web.pour(ping.repeat(1 + 200_000 / ping.len()));
+        witness.is_served();
+        // Together they would hold too much: the largest has to go.
+        web.wait_for_loss();
+        witness.is_served();
+    }
+}
