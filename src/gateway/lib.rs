@@ -19,6 +19,7 @@ pub mod http;
 pub mod json;
 pub mod native;
 mod native_encoding;
+mod pages;
 mod run;
 pub mod settings;
 pub mod sniff;

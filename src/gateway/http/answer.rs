@@ -88,6 +88,8 @@ pub enum MediaType<'v> {
     JavaScript,
     /// Types for it.
     TypeScript,
+    /// A style sheet of this broker's own.
+    Style,
     /// Metrics in Prometheus' text format.
     Metrics,
     /// Plain text.
@@ -117,6 +119,7 @@ impl<'v> MediaType<'v> {
         const HTML: HeaderValue<'static> = HeaderValue::own("text/html; charset=utf-8");
         const JAVASCRIPT: HeaderValue<'static> = HeaderValue::own("text/javascript; charset=utf-8");
         const TYPESCRIPT: HeaderValue<'static> = HeaderValue::own("application/typescript; charset=utf-8");
+        const STYLE: HeaderValue<'static> = HeaderValue::own("text/css; charset=utf-8");
         const METRICS: HeaderValue<'static> = HeaderValue::own("text/plain; version=0.0.4; charset=utf-8");
         const TEXT: HeaderValue<'static> = HeaderValue::own("text/plain; charset=utf-8");
         const BYTES: HeaderValue<'static> = HeaderValue::own("application/octet-stream");
@@ -127,6 +130,7 @@ impl<'v> MediaType<'v> {
             MediaType::Html(_) => HTML,
             MediaType::JavaScript => JAVASCRIPT,
             MediaType::TypeScript => TYPESCRIPT,
+            MediaType::Style => STYLE,
             MediaType::Metrics => METRICS,
             MediaType::Text => TEXT,
             MediaType::Bytes => BYTES,

@@ -19,6 +19,7 @@ use super::head::{BodyKind, Head, HeadReader};
 use super::origin::OwnCors;
 use super::question::{Asked, Asking, Heard};
 use super::{BodyReader, Cors, HeaderValue, Query, Reason, Refusal, Route, Status};
+use crate::pages::{self, Page};
 use crate::sse::{self, HEARTBEAT};
 use crate::websocket::handshake::{Handshake, Subprotocol};
 use crate::websocket::{self, WebSocket};
@@ -233,9 +234,12 @@ impl Http {
                 self.answer_text(Status::SERVICE_UNAVAILABLE, "draining\n", exchange, cors, context)
             }
             Route::Readiness => self.answer_text(Status::OK, "ready\n", exchange, cors, context),
-            Route::Console | Route::Script | Route::ScriptTypes | Route::Metrics | Route::Stats | Route::Poll(_) => {
-                return Err(Reason::NotFound.into());
-            }
+            Route::Console => self.answer_page(&pages::CONSOLE, exchange, cors, context),
+            Route::ConsoleScript => self.answer_page(&pages::CONSOLE_SCRIPT, exchange, cors, context),
+            Route::ConsoleStyle => self.answer_page(&pages::CONSOLE_STYLE, exchange, cors, context),
+            Route::Script => self.answer_page(&pages::CLIENT, exchange, cors, context),
+            Route::ScriptTypes => self.answer_page(&pages::CLIENT_TYPES, exchange, cors, context),
+            Route::Metrics | Route::Stats | Route::Poll(_) => return Err(Reason::NotFound.into()),
         })
     }
 
@@ -251,6 +255,15 @@ impl Http {
             let mut answer = Answer::begin(exchange, status, out);
             answer.cors(cors).cache(Cache::Never);
             answer.sized(MediaType::Text, text.as_bytes());
+        });
+        self.end_exchange(exchange.keeps_alive(), context)
+    }
+
+    fn answer_page(&mut self, page: &Page, exchange: Exchange, cors: Cors<'_>, context: &mut Context<'_>) -> Step {
+        self.answer(context, |out| {
+            let mut answer = Answer::begin(exchange, Status::OK, out);
+            answer.cors(cors).cache(Cache::Revalidated);
+            answer.sized(page.media, page.text.as_bytes());
         });
         self.end_exchange(exchange.keeps_alive(), context)
     }

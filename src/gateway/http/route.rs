@@ -3,6 +3,7 @@
 //! | path | methods | |
 //! |---|---|---|
 //! | `/` | GET, HEAD | the console; a WebSocket if the connection is upgraded |
+//! | `/console.js`, `/console.css` | GET, HEAD | what it is made of |
 //! | `/fanwire.js`, `/fanwire.d.ts` | GET, HEAD | the client for browsers, and its types |
 //! | `/healthz`, `/readyz`, `/metrics`, `/v1/stats` | GET, HEAD | for probes, Prometheus and the console |
 //! | `/v1/ws` | GET | a WebSocket |
@@ -29,6 +30,10 @@ use std::borrow::Cow;
 pub enum Route<'b> {
     /// The console page.
     Console,
+    /// Its script.
+    ConsoleScript,
+    /// Its style sheet.
+    ConsoleStyle,
     /// The client for browsers.
     Script,
     /// Its types.
@@ -93,6 +98,8 @@ const REQUEST: &[Key] = &[Key::Deadline];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Resource<'b> {
     Console,
+    ConsoleScript,
+    ConsoleStyle,
     Script,
     ScriptTypes,
     Health,
@@ -113,6 +120,8 @@ impl<'b> Resource<'b> {
     fn find(path: &'b str) -> Option<Self> {
         Some(match path {
             "/" => Resource::Console,
+            "/console.js" => Resource::ConsoleScript,
+            "/console.css" => Resource::ConsoleStyle,
             "/fanwire.js" => Resource::Script,
             "/fanwire.d.ts" => Resource::ScriptTypes,
             "/healthz" => Resource::Health,
@@ -135,6 +144,8 @@ impl<'b> Resource<'b> {
     const fn methods(self) -> Methods {
         match self {
             Resource::Console
+            | Resource::ConsoleScript
+            | Resource::ConsoleStyle
             | Resource::Script
             | Resource::ScriptTypes
             | Resource::Health
@@ -168,6 +179,8 @@ impl<'b> Route<'b> {
             Resource::Console | Resource::WebSocket if head.wants_websocket() => Route::WebSocket,
             Resource::WebSocket => return Err(Reason::UpgradeRequired.into()),
             Resource::Console => Route::Console,
+            Resource::ConsoleScript => Route::ConsoleScript,
+            Resource::ConsoleStyle => Route::ConsoleStyle,
             Resource::Script => Route::Script,
             Resource::ScriptTypes => Route::ScriptTypes,
             Resource::Health => Route::Health,
@@ -195,7 +208,9 @@ impl<'b> Route<'b> {
     /// Whom it may be shown to.
     pub const fn audience(&self) -> Audience {
         match self {
-            Route::Script | Route::ScriptTypes | Route::Health => Audience::Anybody,
+            Route::ConsoleScript | Route::ConsoleStyle | Route::Script | Route::ScriptTypes | Route::Health => {
+                Audience::Anybody
+            }
             Route::Console | Route::Metrics | Route::Stats => Audience::Operators,
             _ => Audience::Clients,
         }
