@@ -107,11 +107,11 @@ fn a_sync_that_fails_while_the_broker_ends_is_not_hidden_by_the_last_one() {
     let config = configuration(data.path(), "sync = \"1ms\"");
     let Some(broker) = failing_broker(&config, "fdatasync:error=EIO:delay_enter=3000000:when=20") else { return };
     let mut peer = Peer::welcomed(broker.address());
-    // It stands still for each call that is traced, too; that long it does for the one alone.
+    // It stands still for each call that is traced, too: so long it does for the one alone.
     eventually("the sync thread to be held", || {
         peer.send(publish("match/1", AckLevel::Journaled, b"x"));
         assert!(matches!(peer.frame(), Frame::Ack(_)));
-        (0..50).all(|_| broker.is_held("sync-events")).then_some(())
+        (0..3_000).all(|_| broker.is_held("sync-events")).then_some(())
     });
     drop(peer);
     broker.signal(Signal::TERM);
