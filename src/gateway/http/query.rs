@@ -3,7 +3,7 @@
 //! | key | value | field | taken by |
 //! |---|---|---|---|
 //! | `topic` | a filter, or a name; several for streams | | all |
-//! | `from` | where to start: see [`start`](super::start) | | sse, poll, history |
+//! | `from` | where to start: see [`start`] | | sse, poll, history |
 //! | `policy` | `disconnect`, `drop-oldest`, `drop-newest`, `conflate` or `catch-up` | | sse, poll |
 //! | `group` | a group's name | | sse, poll |
 //! | `max_rate_hz` | messages a second and topic | | sse, poll |
