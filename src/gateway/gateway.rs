@@ -36,7 +36,7 @@ impl Gateway {
     pub fn receive(&mut self, input: &mut [u8], context: &mut Context<'_>) -> Progress {
         if let Gateway::Native(native) = self
             && native.is_untouched()
-            && sniff(input) == Some(Protocol::Http)
+            && begins_http(input)
         {
             *self = Gateway::Http(Box::new(Http::new(native.begun(), context)));
         }
@@ -168,9 +168,32 @@ impl Gateway {
     }
 }
 
+/// Whether a connection's first bytes are a method's. A lone `P` is taken for one: the PROXY protocol's line, which
+/// begins so too, is not taken anyhow.
+fn begins_http(input: &[u8]) -> bool {
+    input.first().is_some_and(u8::is_ascii_uppercase) && sniff(input) != Some(Protocol::Proxy)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fanwire_core::Shard;
+
+    #[test]
+    fn a_request_whose_first_byte_comes_alone_is_one_and_a_proxy_line_is_none() {
+        for (first_bytes, is_http) in
+            [(&b"P"[..], true), (b"G", true), (b"PROXY TCP4 192.0.2.1", false), (b"\x16", false)]
+        {
+            let mut shard = Shard::new(fanwire_core::Settings::default(), crate::encodings(), Time::default());
+            let settings = crate::Settings::default();
+            let peer = std::net::Ipv4Addr::LOCALHOST.into();
+            let (shard, settings, now) = (&mut shard, &settings, Time::default());
+            let mut context = Context { shard, settings, now, wall_us: 0, connection_id: 1, peer, is_draining: false };
+            let mut gateway = Gateway::new(now);
+            gateway.receive(&mut first_bytes.to_vec(), &mut context);
+            assert_eq!(matches!(gateway, Gateway::Http(_)), is_http, "{first_bytes:?}");
+        }
+    }
 
     #[test]
     fn what_every_idle_connection_pays_for_its_gateway_is_half_a_cache_line() {

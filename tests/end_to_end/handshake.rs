@@ -21,6 +21,7 @@ fn what_speaks_another_protocol_is_turned_away_and_named() {
     for (first_bytes, spoken) in [
         (&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xFC, 3, 3][..], "TLS"),
         (b"\x10\x10\x00\x04MQTT\x04\x02\x00\x3c\x00\x04abcd", "MQTT"),
+        (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", "PROXY"),
         (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c", "PROXY"),
         (&[0xF5, b'F', b'W', b'X', 1, 1, 0, 0], "native"),
         (&[0; 64], "unknown"),

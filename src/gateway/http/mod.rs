@@ -9,9 +9,9 @@
 //! ```
 //!
 //! `connection` puts the parts together, and `question` asks the shard. Each part is data in, data out, and holds
-//! nothing of the others: `head` borrows the request from the buffer that it
-//! was read into, `route` says what is asked (`query` how), `origin` whether this caller may, `body` takes the framing
-//! off, and `answer` writes. Everything that is wrong is one [`Refusal`], which is an answer too.
+//! nothing of the others: `head` borrows the request from the buffer that it was read into, `route` says what is asked
+//! (`query` how), `origin` whether this caller may, `body` takes the framing off, and `answer` writes. Everything that
+//! is wrong is one [`Refusal`], which is an answer too.
 //!
 //! Invariants:
 //! - how the bytes were cut never changes what is read;
