@@ -107,9 +107,7 @@ impl Ack {
     const fn word(self) -> &'static str {
         match self {
             Ack::None => "handed over",
-            Ack::Routed => "routed",
-            Ack::Journaled => "journaled",
-            Ack::Durable => "durable",
+            acknowledged => acknowledged.level().name(),
         }
     }
 }

@@ -213,15 +213,7 @@ impl<'b> Query<'b> {
 
     /// The acknowledgement asked for.
     pub fn ack(&self) -> Result<Option<AckLevel>, Refusal> {
-        self.one_of(
-            Key::Ack,
-            &[
-                ("none", AckLevel::None),
-                ("routed", AckLevel::Routed),
-                ("journaled", AckLevel::Journaled),
-                ("durable", AckLevel::Durable),
-            ],
-        )
+        self.one_of(Key::Ack, &AckLevel::ALL.map(|level| (level.name(), level)))
     }
 
     /// The sequence that the topic's last record has to have.

@@ -19,6 +19,9 @@ pub enum AckLevel {
 }
 
 impl AckLevel {
+    /// All of them, the weakest first.
+    pub const ALL: [AckLevel; 4] = [AckLevel::None, AckLevel::Routed, AckLevel::Journaled, AckLevel::Durable];
+
     /// The word for it, in every text.
     pub const fn name(self) -> &'static str {
         match self {
