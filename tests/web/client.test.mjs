@@ -46,7 +46,7 @@ async function take(subscription, count) {
 }
 
 /** A test that ends, if not well. */
-const test = (name, check) => run(name, { timeout: 20000 }, check);
+const test = (name, check) => run(name, { timeout: 60000 }, check);
 
 const codeOf = (code) => (error) => {
   assert.ok(error instanceof FanwireError, String(error));
@@ -334,6 +334,148 @@ test("a subscription that retention overtook is made again, behind what it has g
   assert.deepEqual(socket.wishes[1].start, { resume: { epoch: 3, sequence: 5 } });
 });
 
+test("what was on its way when a reader paused is fetched with the rest, and not taken for the next", async (context) => {
+  const socket = scripted();
+  const one = client(context, { WebSocket: socket.WebSocket });
+  const subscription = one.subscribe("match/1", { start: "first", buffer: 4 });
+  const reader = subscription[Symbol.asyncIterator]();
+  const record = (type, sequence) => ({ type, subscription: 1, topic: "match/1", sequence, position: sequence,
+    payload: "" });
+  await until(() => socket.wishes.length === 1);
+  socket.say({ type: "subscribed", subscription: 1, outcome: "history", epoch: 3 },
+    { type: "caught_up", subscription: 1, position: 0 }, ...[1, 2, 3, 4, 5].map((number) => record("message", number)));
+  const heard = (await Promise.all([reader.next(), reader.next()])).map(({ value }) => value.sequence);
+  await until(() => socket.wishes.length === 2);
+  assert.deepEqual(socket.wishes[1].start, { resume: { epoch: 3, sequence: 4 } });
+  // Sent before the broker heard of the pause.
+  socket.say(record("message", 6), { type: "unsubscribed", subscription: 1 },
+    { type: "subscribed", subscription: 2, outcome: "resumed", epoch: 3 });
+  for (const sequence of [5, 6]) socket.say({ ...record("history", sequence), subscription: 2 });
+  while (subscription.buffered > 0) heard.push((await reader.next()).value.sequence);
+  assert.deepEqual(heard, [1, 2, 3, 4, 5, 6]);
+});
+
+test("one topic under an exact filter and under a wildcard goes on without a gap or a duplicate in both", async (context) => {
+  const own = await startBroker();
+  context.after(() => own.close());
+  const one = client(context, { url: own.url, transport: "websocket" });
+  const writer = client(context, { url: own.url, transport: "websocket" });
+  const heard = { exact: [], wild: [] };
+  const exact = one.subscribe("match/both", { start: "first" }, ({ text }) => heard.exact.push(text));
+  const wild = one.subscribe("match/#", { start: "first" }, ({ text }) => heard.wild.push(text));
+  await Promise.all([exact.ready, wild.ready]);
+  const publish = async (from, to) => {
+    for (let number = from; number < to; number += 1) {
+      await writer.publish("match/both", String(number), { ack: "journaled" });
+      await writer.publish("match/other", `other ${number}`, { ack: "journaled" });
+    }
+  };
+  await publish(0, 10);
+  await until(() => heard.exact.length === 10 && heard.wild.length === 20);
+  const again = [event(exact, "reconnected"), event(wild, "reconnected")];
+  await own.stop("SIGKILL");
+  await own.start();
+  for (const reconnected of again) assert.equal((await reconnected).missing, false);
+  await publish(10, 20);
+  await until(() => heard.exact.length >= 20 && heard.wild.length >= 40);
+  const numbers = Array.from({ length: 20 }, (_, index) => String(index));
+  assert.deepEqual(heard.exact, numbers);
+  assert.deepEqual(heard.wild, numbers.flatMap((number) => [number, `other ${number}`]));
+});
+
+test("a tab in the background, whose clock ticks once a minute, keeps its link for as long as it is answered", async (context) => {
+  const ticks = [];
+  let now = Date.now();
+  context.mock.method(globalThis, "setInterval", (tick) => ticks.push(tick));
+  context.mock.method(globalThis, "clearInterval", () => {});
+  context.mock.method(Date, "now", () => now);
+  const socket = scripted({ keepAliveMs: 20000 });
+  const one = client(context, { WebSocket: socket.WebSocket });
+  await one.ready;
+  const pass = () => {
+    now += 60000;
+    ticks.at(-1)();
+    return socket.sent.filter(({ type }) => type === "ping").length;
+  };
+  for (const count of [1, 2, 3]) {
+    assert.equal(pass(), count);
+    assert.equal(one.state, "open");
+    socket.say({ type: "pong", time: 0, clock_us: 0 });
+  }
+  const reconnecting = event(one, "reconnecting");
+  pass();
+  assert.equal(one.state, "open");
+  pass();
+  assert.match((await reconnecting).error.message, /fell silent/);
+});
+
+test("a stream and a poll that fall silent for longer than heartbeats are apart are given up", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  for (const transport of ["sse", "poll"]) {
+    const asked = [];
+    const one = client(context, { transport, fetch: silent(asked) });
+    one.subscribe("match/1", () => {});
+    await one.ready;
+    await turns();
+    const reconnecting = event(one, "reconnecting");
+    const count = asked.length;
+    context.mock.timers.tick(39000);
+    await turns();
+    assert.equal(one.state, "open");
+    context.mock.timers.tick(2000);
+    assert.match((await reconnecting).error.message, /fell silent/);
+    assert.equal(asked.length, count);
+    one.close();
+  }
+});
+
+test("a publish that could not be delivered by POST tells the client that its link is gone", async (context) => {
+  const own = await startBroker();
+  context.after(() => own.close());
+  const one = client(context, { url: own.url, transport: "sse" });
+  await one.ready;
+  const reconnecting = event(one, "reconnecting");
+  await own.stop("SIGKILL");
+  await assert.rejects(one.publish("match/1", "x"), codeOf("UNKNOWN"));
+  await reconnecting;
+  const waiting = one.publish("match/1", "y");
+  await own.start();
+  assert.deepEqual(await waiting, { level: "routed", sequence: 1 });
+});
+
+test("what nobody waits for is not heaped up before a link that takes nothing", async (context) => {
+  const socket = scripted();
+  const one = client(context, { WebSocket: socket.WebSocket });
+  await one.ready;
+  const before = socket.sent.length;
+  socket.stall(17 << 20);
+  const refused = await one.publish("a", "x").catch((error) => error);
+  assert.deepEqual([refused.code, refused.retry], ["NOT_SENT", "after"]);
+  await assert.rejects(one.request("a", "x"), codeOf("NOT_SENT"));
+  assert.equal(socket.sent.length, before);
+  const asked = [];
+  const two = client(context, { transport: "sse", fetch: silent(asked) });
+  await two.ready;
+  const results = Array.from({ length: 1001 }, () => two.publish("a", "x").catch((error) => error.code));
+  assert.equal(await Promise.race(results), "NOT_SENT");
+  two.close();
+  assert.deepEqual([...new Set(await Promise.all(results.slice(0, 1000)))], ["UNKNOWN"]);
+});
+
+test("of several failures the one that says no is told", async (context) => {
+  const refusal = JSON.stringify({ code: 16, name: "FORBIDDEN", message: "no such host here", retry: "never" });
+  const fetch = async () => new Response(refusal, { status: 403 });
+  class Broken extends EventTarget {
+    constructor() {
+      super();
+      setTimeout(() => this.dispatchEvent(Object.assign(new Event("close"), { code: 1006, reason: "" })));
+    }
+    close() {}
+  }
+  const { error } = await event(client(context, { fetch, WebSocket: Broken }), "reconnecting");
+  assert.equal(error.code, "FORBIDDEN");
+});
+
 test("a token lets in by every way, and a wrong one is the end", async (context) => {
   const guarded = await startBroker([], 'tokens = ["s3cret"]\n');
   const proxy = await startStub({ broker: guarded });
@@ -390,8 +532,8 @@ test("closing ends everything", async (context) => {
 });
 
 /** WebSockets whose other side is the test. */
-function scripted() {
-  const made = { wishes: [], say: null, cut: null };
+function scripted({ keepAliveMs = 0 } = {}) {
+  const made = { sent: [], wishes: [], say: null, cut: null, stall: null };
   made.WebSocket = class extends EventTarget {
     bufferedAmount = 0;
     constructor() {
@@ -399,11 +541,13 @@ function scripted() {
       const hear = (object) => this.dispatchEvent(Object.assign(new Event("message"), { data: JSON.stringify(object) }));
       made.say = (...objects) => objects.forEach(hear);
       made.cut = () => this.dispatchEvent(Object.assign(new Event("close"), { code: 1006, reason: "" }));
+      made.stall = (bytes) => { this.bufferedAmount = bytes; };
       setTimeout(() => this.dispatchEvent(new Event("open")));
     }
     send(text) {
       const object = JSON.parse(text);
-      if (object.type === "hello") made.say({ type: "welcome", keep_alive_ms: 0 });
+      made.sent.push(object);
+      if (object.type === "hello") made.say({ type: "welcome", keep_alive_ms: keepAliveMs });
       if (object.type === "subscribe") made.wishes.push(object);
     }
     close() {}
@@ -411,9 +555,34 @@ function scripted() {
   return made;
 }
 
+/** A broker over HTTP that subscribes, and never says anything again. */
+function silent(asked) {
+  return async (url, { signal, method }) => {
+    asked.push(url.pathname);
+    const subscribed = { type: "subscribed", subscription: 1, outcome: "live" };
+    if (url.pathname === "/v1/sse") {
+      return new Response(new ReadableStream({
+        start(stream) {
+          signal.addEventListener("abort", () => stream.error(signal.reason));
+          stream.enqueue(new TextEncoder().encode(`event: subscribed\ndata: ${JSON.stringify(subscribed)}\n\n`));
+        },
+      }));
+    }
+    if (method !== "POST" && url.searchParams.get("wait") === "0s") {
+      return Response.json({ messages: [subscribed], cursor: "live" });
+    }
+    return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+  };
+}
+
+/** Lets everything happen that waits for no clock. */
+async function turns() {
+  for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+}
+
 /** Waits until it is so; a test that has ended waits no longer. */
 async function until(isSo) {
-  const end = Date.now() + 20000;
+  const end = Date.now() + 50000;
   while (!isSo()) {
     if (Date.now() > end) throw new Error(`it never came to this: ${isSo}`);
     await new Promise((resolve) => setTimeout(resolve, 5));

@@ -12,7 +12,9 @@
 //   One that was not sent yet waits for the next link, for its timeout, and ends as NOT_SENT after that.
 // - A subscription to journaled topics goes on behind the last message that it handed over: no gap, no duplicate. If
 //   the broker can't go on there, "reset" says so. One to live topics says "reconnected" with `missing: true`.
-// - Memory is bounded: an iterator's buffer has a size, and what happens when it is full is its `overflow`.
+// - Memory is bounded: an iterator's buffer has a size, and what happens when it is full is its `overflow`. What waits
+//   for a link, or for one that takes nothing, is bounded too, and what is more ends as NOT_SENT.
+// - Who is gone without a word is missed within a minute, by every way.
 //
 // No dependencies. Node takes its own WebSocket from version 22 on, or one that is passed in (`ws` will do). Streams
 // are read by fetch and not by EventSource, which can send no token.
@@ -46,6 +48,16 @@ const HELD_MAX = 1000;
 const BROWSER_STREAMS_MAX = 4;
 /** Bytes that a socket may hold before a publish without ack waits. */
 const SOCKET_BYTES_MAX = 1 << 20;
+/** Bytes that a socket may hold before nothing more is sent. */
+const STALLED_BYTES = 16 << 20;
+/** How long behind a request's deadline the broker's word that it has passed may come. */
+const DEADLINE_GRACE_MS = 1000;
+/** POSTs without an answer at the most. */
+const POSTS_MAX = 1000;
+/** How long a poll waits at the broker. */
+const POLL_WAIT_S = 25;
+/** Silence after which a stream, a poll or a POST is given up. Heartbeats are 15 s apart, and polls take longest. */
+const SILENCE_MS = (POLL_WAIT_S + 15) * 1000;
 
 // ---------------------------------------------------------------------------------------------------------- client
 
@@ -117,7 +129,7 @@ export class Client {
     const link = await this.#linkWithin(timeoutMs);
     command.deadline_ms = Math.max(1, Math.round(until - Date.now()));
     // The broker keeps the deadline; the clock here is for a broker that is gone.
-    return within(link.request(command), command.deadline_ms + 1000,
+    return within(link.request(command), command.deadline_ms + DEADLINE_GRACE_MS,
       () => new FanwireError("DEADLINE_EXCEEDED", "no answer in time, not even the broker's", { retry: "now" }));
   }
 
@@ -136,7 +148,8 @@ export class Client {
     const next = () => {
       if (this.#state === "closed") return;
       const name = order.shift();
-      if (!name) return failures.every(isRefusal) ? this.#end(failures[0]) : this.#retry(failures[0]);
+      if (!name && failures.every(isRefusal)) return this.#end(failures[0]);
+      if (!name) return this.#retry(failures.find(isRefusal) ?? failures[0]);
       const link = this.#makeLink(name);
       this.#link = link;
       link.open().then(
@@ -318,7 +331,8 @@ export class Subscription {
   #handed = undefined;
   #hasBegun = false;
   #wasLost = false;
-  #isInHistory = false;
+  /** Live messages are not for it: it asked and was not answered yet, or its history has to come first. */
+  #isBehind = false;
   #isPaused = false;
   #isEnded = false;
   #error = null;
@@ -381,13 +395,15 @@ export class Subscription {
   attach(link) {
     if (this.#isEnded || this.#isPaused) return;
     this.#link = link;
+    // What was on its way for the subscription before this one may lie ahead of what has to be fetched first.
+    this.#isBehind = true;
     link.subscribe(this);
   }
 
   detach() {
     clearTimeout(this.#retryTimer);
     this.#link = null;
-    this.#isInHistory = false;
+    this.#isBehind = false;
     if (this.#hasBegun) this.#wasLost = true;
   }
 
@@ -423,12 +439,12 @@ export class Subscription {
   take(object, link) {
     if (this.#isEnded) return;
     switch (object.type) {
-      case "message": return this.#isInHistory ? undefined : this.#deliver(object);
+      case "message": return this.#isBehind ? undefined : this.#deliver(object);
       case "history": case "group": return this.#deliver(object);
       case "call": return this.#callback(new Call(object, link));
       case "subscribed": return this.#takeSubscribed(object);
       case "caught_up": return this.#takeCaughtUp(object);
-      case "cursor": this.#isInHistory = true; return undefined;
+      case "cursor": this.#isBehind = true; return undefined;
       case "gap": return this.#notify({ type: "gap", dropped: object.dropped, conflated: object.conflated,
         by: "broker" });
       case "unsubscribed": return object.code ? this.refused(errorOf(object)) : undefined;
@@ -468,7 +484,7 @@ export class Subscription {
 
   #takeSubscribed({ outcome, epoch }) {
     const wasLost = this.#wasLost;
-    this.#isInHistory = outcome !== "live";
+    this.#isBehind = outcome !== "live";
     this.#wasLost = false;
     this.#hasBegun = true;
     if (outcome.startsWith("reset")) this.#place.last = undefined;
@@ -484,7 +500,7 @@ export class Subscription {
   }
 
   #takeCaughtUp({ position }) {
-    this.#isInHistory = false;
+    this.#isBehind = false;
     const { last } = this.#place;
     if (!this.isExact && position > 0) this.#place.last = Math.max(last ?? 0, position);
     // Nothing was there yet, so all that comes is new.
@@ -849,18 +865,26 @@ class SocketLink {
 
   #check() {
     if (!this.#isOpen) throw new FanwireError("NOT_SENT", "the connection just ended", { retry: "now" });
+    if (this.#socket.bufferedAmount > STALLED_BYTES) throw stalledError();
   }
 
   async #drained() {
     while (this.#isOpen && this.#socket.bufferedAmount > SOCKET_BYTES_MAX) await sleep(5);
   }
 
-  /** Asks when it has been quiet for long, and gives up when that is not answered. */
+  /**
+   * Asks when it has been quiet for long, and gives up when that was not answered for as long again. It is never the
+   * clock alone that ends a link: in a tab in the background it ticks once a minute.
+   */
   #watch(periodMs) {
+    let askedAt = null;
     this.#liveness = setInterval(() => {
-      const quietMs = Date.now() - this.#heardAt;
-      if (quietMs > 2 * periodMs) this.#lose({ reason: "the broker fell silent" });
-      else if (quietMs > periodMs / 2) this.#send("ping", { time: 0 });
+      if (askedAt !== null && this.#heardAt >= askedAt) askedAt = null;
+      if (askedAt !== null && Date.now() - askedAt > periodMs) this.#lose({ reason: "the broker fell silent" });
+      else if (askedAt === null && Date.now() - this.#heardAt > periodMs / 2) {
+        askedAt = Date.now();
+        this.#send("ping", { time: 0 });
+      }
     }, periodMs / 2);
   }
 
@@ -895,7 +919,7 @@ class HttpLink {
   #host;
   #read;
   #subscriptions = new Map();
-  #pending = new Set();
+  #pending = new Map();
   #isClosed = false;
   #closing = new AbortController();
 
@@ -930,16 +954,17 @@ class HttpLink {
     const query = { topic, ack };
     if (expect !== undefined) query.expect = expect;
     if (producer) query.producer = `${producer.id}:${producer.sequence}`;
-    const answer = await this.#post("v1/topics", query, command);
-    const { ack: level, ...receipt } = await answer.json();
+    const { ack: level, ...receipt } = await this.#post("v1/topics", query, command, SILENCE_MS,
+      (answer) => answer.json());
     return { level, ...receipt };
   }
 
   async request(command) {
-    const answer = await this.#post("v1/request", { topic: command.topic, deadline: `${command.deadline_ms}ms` },
-      command);
-    const bytes = new Uint8Array(await answer.arrayBuffer());
-    return new Message({ topic: "", payload_base64: toBase64(bytes) });
+    const { topic, deadline_ms: deadlineMs } = command;
+    const query = { topic, deadline: `${deadlineMs}ms` };
+    const bytes = await this.#post("v1/request", query, command, deadlineMs + DEADLINE_GRACE_MS,
+      (answer) => answer.arrayBuffer());
+    return new Message({ topic: "", payload_base64: toBase64(new Uint8Array(bytes)) });
   }
 
   subscribe(subscription) {
@@ -965,12 +990,13 @@ class HttpLink {
   }
 
   async idle() {
-    await Promise.allSettled(this.#pending);
+    await Promise.allSettled(this.#pending.values());
   }
 
   close() {
     this.#isClosed = true;
     this.#closing.abort();
+    for (const guard of this.#pending.keys()) guard.stop();
     for (const stop of this.#subscriptions.values()) stop.abort();
     this.#subscriptions.clear();
   }
@@ -1015,19 +1041,27 @@ class HttpLink {
     this.#host.lost(this, error);
   }
 
-  async #post(path, query, { payload, payload_base64: base64, headers, headers_base64: block }) {
+  /** Reads the answer too: until then nothing is sure. */
+  async #post(path, query, command, patienceMs, read) {
+    const { payload, payload_base64: base64, headers, headers_base64: block } = command;
     if (headers || block) throw new FanwireError("TRANSPORT_UNAVAILABLE", "headers need a WebSocket");
+    if (this.#pending.size >= POSTS_MAX) throw stalledError();
     const body = base64 === undefined ? payload ?? "" : fromBase64(base64);
-    const posting = this.#fetch(path, query, { method: "POST", body, signal: this.#closing.signal });
-    this.#pending.add(posting);
+    const guard = guarded(null, patienceMs);
+    const posting = this.#fetch(path, query, { method: "POST", body, signal: guard.signal }).then(read);
+    this.#pending.set(guard, posting);
     try {
       return await posting;
     } catch (error) {
-      // What something on the way answered says nothing of the broker.
-      if (error instanceof FanwireError && error.code !== "HTTP") throw error;
+      if (error instanceof FanwireError && error.number > 0 && error.code !== "HTTP") throw error;
+      // What something on the way answered says nothing of the broker, but that it may be gone: a publisher without a
+      // stream has nothing else that would notice.
+      const isGone = error instanceof FanwireError ? error.number >= 500 : !guard.signal.aborted;
+      if (isGone) this.#lose(disconnected(error));
       throw new FanwireError("UNKNOWN", "the connection ended before the broker's answer", { retry: "now" });
     } finally {
-      this.#pending.delete(posting);
+      guard.end();
+      this.#pending.delete(guard);
     }
   }
 
@@ -1046,43 +1080,77 @@ class HttpLink {
 
 /** Server-sent events: hands each object to `isDone` until that, the stream or the signal ends it. */
 async function readStream(link, wish, signal, isDone) {
-  const answer = await link.get("v1/sse", queryOf(wish), signal);
-  if (!answer.body?.getReader) throw new FanwireError("TRANSPORT_UNAVAILABLE", "fetch gives no streams here");
-  const reader = answer.body.getReader();
-  const decoder = new TextDecoder();
-  let rest = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    const lines = (rest + decoder.decode(value, { stream: true })).split("\n");
-    rest = lines.pop();
-    for (const line of lines) {
-      // The broker writes one data line an event, and the object says what it is.
-      if (!line.startsWith("data:") || !isDone(JSON.parse(line.slice(5)))) continue;
-      await reader.cancel().catch(() => {});
-      return;
+  const guard = guarded(signal, SILENCE_MS);
+  try {
+    const answer = await link.get("v1/sse", queryOf(wish), guard.signal);
+    if (!answer.body?.getReader) throw new FanwireError("TRANSPORT_UNAVAILABLE", "fetch gives no streams here");
+    const reader = answer.body.getReader();
+    const decoder = new TextDecoder();
+    let rest = "";
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      guard.heard();
+      const lines = (rest + decoder.decode(value, { stream: true })).split("\n");
+      rest = lines.pop();
+      for (const line of lines) {
+        // The broker writes one data line an event, and the object says what it is.
+        if (!line.startsWith("data:") || !isDone(JSON.parse(line.slice(5)))) continue;
+        await reader.cancel().catch(() => {});
+        return;
+      }
     }
+  } finally {
+    guard.end();
   }
 }
 
 /** Long-polling: the same, an answer at a time. The first one comes at once, with the cursor of where to go on. */
 async function readPolls(link, wish, signal, isDone) {
-  let cursor;
-  for (;;) {
-    const isFirst = cursor === undefined;
-    const { from, ...query } = queryOf(wish);
-    const place = isFirst ? { ...(from && { from }), wait: "0s" } : { after: cursor, wait: "25s" };
-    const answer = await link.get("v1/poll", { ...query, ...place }, signal);
-    const { messages, cursor: next } = await answer.json();
-    cursor = next;
+  const { from, ...query } = queryOf(wish);
+  let place = { ...(from && { from }), wait: "0s" };
+  for (let isFirst = true; !signal.aborted; isFirst = false) {
+    const { messages, cursor } = await poll(link, { ...query, ...place }, signal);
+    place = { after: cursor, wait: `${POLL_WAIT_S}s` };
     if (isFirst && !messages.some(({ type }) => type === "subscribed")) {
       if (isDone({ type: "subscribed", outcome: "live" })) return;
     }
     for (const object of messages) {
       if (isDone(object)) return;
     }
-    if (signal.aborted) return;
   }
+}
+
+async function poll(link, query, signal) {
+  const guard = guarded(signal, SILENCE_MS);
+  try {
+    const answer = await link.get("v1/poll", query, guard.signal);
+    return await answer.json();
+  } finally {
+    guard.end();
+  }
+}
+
+/** A signal that follows another one, and fires by itself when nothing was heard for long: who is gone says nothing. */
+function guarded(signal, silenceMs) {
+  const controller = new AbortController();
+  const stop = () => controller.abort(signal?.reason);
+  const expire = () => controller.abort(new FanwireError("DISCONNECTED", "the broker fell silent", { retry: "now" }));
+  let timer = setTimeout(expire, silenceMs);
+  signal?.addEventListener("abort", stop);
+  if (signal?.aborted) stop();
+  return {
+    signal: controller.signal,
+    stop,
+    heard() {
+      clearTimeout(timer);
+      timer = setTimeout(expire, silenceMs);
+    },
+    end() {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", stop);
+    },
+  };
 }
 
 /** A wish as the parameters of a GET. */
@@ -1241,6 +1309,10 @@ function disconnected(error) {
 function final(error) {
   error.isFinal = true;
   return error;
+}
+
+function stalledError() {
+  return new FanwireError("NOT_SENT", "the link takes nothing, and much waits for it", { retry: "after" });
 }
 
 function closedError() {
