@@ -15,13 +15,19 @@ const STEP: Duration = Duration::from_millis(2);
 
 /// Waits until `look` finds something.
 #[track_caller]
-pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    within(PATIENCE, what, look)
+}
+
+/// Waits until `look` finds something, for as long as that may take.
+#[track_caller]
+fn within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begin = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(begin.elapsed() < PATIENCE, "waited in vain for {what}");
+        assert!(begin.elapsed() < patience, "waited in vain for {what}");
         std::thread::sleep(STEP);
     }
 }
@@ -112,10 +118,16 @@ impl Process {
 
     /// Waits for the end, with standard input closed.
     #[track_caller]
-    pub(crate) fn end(mut self) -> Ended {
+    pub(crate) fn end(self) -> Ended {
+        self.end_within(PATIENCE)
+    }
+
+    /// As [`Process::end`], for a process with much to do.
+    #[track_caller]
+    pub(crate) fn end_within(mut self, patience: Duration) -> Ended {
         self.end_input();
         let child = &mut self.child;
-        let status = eventually("the end of a process", || child.try_wait().expect("the child is ours"));
+        let status = within(patience, "the end of a process", || child.try_wait().expect("the child is ours"));
         Ended { status, out: self.out.whole(), err: String::from_utf8(self.err.whole()).expect("text") }
     }
 }

@@ -1,29 +1,17 @@
-// The console in a browser: headless Chromium, driven by playwright-core. Without them it is skipped, and says so.
-// CHROMIUM names the browser; playwright-core is looked for from the directory that the tests are run in.
+// The console and the chat in headless Chromium, behind a stub for what no broker should do. Without a browser they are
+// skipped, and say so.
 
 import { after, test } from "node:test";
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
-import { createRequire } from "node:module";
 import { startBroker } from "./broker.mjs";
+import { findBrowser } from "./browser.mjs";
 import { sampleStats, startStub } from "./stub.mjs";
 
-const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
-const playwright = findPlaywright();
-const missing = !playwright ? "playwright-core is not installed: npm install playwright-core"
-  : !existsSync(CHROMIUM) ? `no browser at ${CHROMIUM}: set CHROMIUM` : false;
-const options = { skip: missing, timeout: 60000 };
-
-function findPlaywright() {
-  try {
-    return createRequire(`${process.cwd()}/`)("playwright-core");
-  } catch {
-    return null;
-  }
-}
+const { missing, launch } = findBrowser();
+const options = { skip: missing, timeout: 120000 };
 
 const broker = missing ? null : await startBroker();
-const browser = missing ? null : await playwright.chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
+const browser = missing ? null : await launch();
 after(async () => {
   await browser?.close();
   await broker?.close();
