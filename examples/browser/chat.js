@@ -7,11 +7,15 @@
 // A tab that was closed says nothing. The others notice as their next request to it finds nobody: NO_RESPONDERS comes
 // at once, and not after a time that somebody had to choose.
 //
-// Run a broker that lets this page in, serve this directory, and open chat.html in two tabs. ?broker=URL names a broker
-// elsewhere; without it, it is the one that the page came from.
+// The README says how to run it. ?broker=URL names the broker; else it is the one of this machine at its usual port.
 
-const broker = new URLSearchParams(location.search).get("broker") ?? location.origin;
-const { connect } = await import(new URL("/fanwire.js", broker).href);
+const given = new URLSearchParams(location.search).get("broker");
+const broker = new URL(given ?? `http://${location.hostname}:7311`).origin;
+const { connect } = await import(`${broker}/fanwire.js`).catch((error) => {
+  document.getElementById("link").textContent = `There is no broker at ${broker}, or it does not let pages of `
+    + `${location.origin} in: http.origins of its configuration lists those that it does.`;
+  throw error;
+});
 
 const ROOM = "chat/lobby";
 const ASK_PERIOD_MS = 2000;
@@ -26,9 +30,9 @@ client.on("open", ({ transport }) => { element("link").textContent = `connected 
 client.on("reconnecting", () => { element("link").textContent = "no connection; trying again"; });
 
 client.subscribe(ROOM, (message) => {
-  const { name, text } = message.json();
-  show(`${name}: ${text}`);
-}).on("reconnected", ({ missing }) => missing && show("(something may be missing here)"));
+  const { id: from, name, text } = message.json();
+  show(`${name}: ${text}`, from === id ? "mine" : "");
+}).on("reconnected", ({ missing }) => missing && show("Something may be missing here.", "note"));
 
 client.respond(`${ROOM}/tabs/${id}`, id, () => me());
 
@@ -64,18 +68,26 @@ async function askAll() {
 }
 
 function showTabs() {
-  element("tabs").replaceChildren(...[...tabs].sort().map(([tab, name]) => {
+  const byName = ([one, nameOfOne], [other, nameOfOther]) => (other === id) - (one === id)
+    || nameOfOne.localeCompare(nameOfOther) || one.localeCompare(other);
+  element("tabs").replaceChildren(...[...tabs].sort(byName).map(([tab, name]) => {
     const line = document.createElement("li");
     line.textContent = tab === id ? `${name} (this tab)` : name;
+    line.className = tab === id ? "mine" : "";
     return line;
   }));
 }
 
-function show(text) {
+/** Who has scrolled back stays there; who reads the newest goes on doing so. */
+function show(text, kind) {
+  const list = element("messages");
+  const isAtEnd = list.scrollTop + list.clientHeight >= list.scrollHeight - 4;
   const line = document.createElement("li");
   line.textContent = text;
-  element("messages").append(line);
-  if (element("messages").childElementCount > 200) element("messages").firstElementChild.remove();
+  line.className = kind;
+  list.append(line);
+  if (list.childElementCount > 200) list.firstElementChild.remove();
+  if (isAtEnd) list.scrollTop = list.scrollHeight;
 }
 
 element("name").addEventListener("change", announce);
@@ -84,11 +96,11 @@ element("form").addEventListener("submit", async (event) => {
   const text = element("text").value;
   element("text").value = "";
   try {
-    await client.publish(ROOM, { name: element("name").value, text });
+    await client.publish(ROOM, { ...me(), text });
   } catch (error) {
     // UNKNOWN may have arrived: whether to send it again is for who wrote it.
     element("text").value = text;
-    show(`(not sent for sure: ${error.code})`);
+    show(`It may not have been sent: ${error.code}.`, "note");
   }
 });
 askAll();

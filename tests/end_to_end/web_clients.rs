@@ -58,14 +58,14 @@ fn curl_is_served_by_every_endpoint() {
 #[test]
 fn the_client_for_browsers_does_in_node_what_it_says() {
     if node().is_some() {
-        run_tests("client.test.mjs", Path::new("."), 41);
+        run_tests("client.test.mjs", Path::new("."), 42);
     }
 }
 
 #[test]
 fn pages_in_chromium_work_by_every_way() {
     if let Some(modules) = browser() {
-        run_tests("page.test.mjs", &modules, 6);
+        run_tests("page.test.mjs", &modules, 7);
     }
 }
 

@@ -3,6 +3,7 @@
 
 import { after, test as run } from "node:test";
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { connect, FanwireError } from "../../src/gateway/pages/fanwire.js";
 import { startBroker } from "./broker.mjs";
 import { startStub } from "./stub.mjs";
@@ -516,6 +517,29 @@ test("a broker that drains is left, and joined again", async (context) => {
   assert.equal((await again).missing, false);
   await one.publish(topic, "behind");
   assert.deepEqual((await take(subscription, 2)).map(({ text }) => text), ["before", "behind"]);
+});
+
+test("the script of the examples prints what comes, through a kill of the broker", async (context) => {
+  const own = await startBroker();
+  const script = new URL("../../examples/browser/watch.mjs", import.meta.url).pathname;
+  const watch = spawn(process.execPath, [...process.execArgv, script, "match/#", "first", own.url]);
+  context.after(async () => {
+    watch.kill("SIGKILL");
+    await own.close();
+  });
+  const said = { stdout: "", stderr: "" };
+  for (const name of ["stdout", "stderr"]) watch[name].on("data", (bytes) => { said[name] += bytes; });
+  const writer = client(context, { url: own.url });
+  await writer.publish("match/1", "before", { ack: "journaled" });
+  await until(() => said.stdout === "match/1 1 before\n");
+  await own.stop("SIGKILL");
+  await own.start();
+  await writer.publish("match/1", "behind", { ack: "journaled" });
+  await until(() => said.stdout === "match/1 1 before\nmatch/1 2 behind\n");
+  assert.match(said.stderr, /no connection/);
+  assert.match(said.stderr, /"missing":false/);
+  watch.kill("SIGINT");
+  assert.equal(await new Promise((resolve) => watch.once("exit", resolve)), 0);
 });
 
 test("closing ends everything", async (context) => {

@@ -40,17 +40,17 @@ const heard = (page) => page.locator("#heard li").allTextContents();
 const hears = (page, count) => page.waitForFunction(
   (count) => document.querySelectorAll("#heard li").length >= count, count, { timeout: 60000 });
 
-/** Kills the broker three times, publishes while it is back and the page may not be, and looks at what came. */
+/** Kills the broker twice, publishes while it is back and the page may not be, and looks at what came. */
 async function survive(page, topic) {
   await publish(topic, 0, 10);
   await hears(page, 10);
-  for (const restart of [1, 2, 3]) {
+  for (const restart of [1, 2]) {
     await broker.stop("SIGKILL");
     await broker.start();
     await publish(topic, restart * 10, restart * 10 + 10);
     await hears(page, restart * 10 + 10);
   }
-  assert.deepEqual(await heard(page), numbers(40));
+  assert.deepEqual(await heard(page), numbers(30));
 }
 
 for (const [filter, topic] of [["match/exact", "match/exact"], ["match/wild/+", "match/wild/a"]]) {
@@ -73,11 +73,11 @@ for (const [filter, topic] of [["match/exact", "match/exact"], ["match/wild/+", 
     }, filter);
     await survive(page, topic);
     const { opened, notices } = await page.evaluate(() => ({ opened: window.opened, notices: window.notices }));
-    assert.equal(opened, 4, "it was opened once, and once after each restart");
+    assert.equal(opened, 3, "it was opened once, and once after each restart");
     assert.deepEqual(notices.map(({ type, outcome }) => [type, outcome]),
-      [["subscribed", "history"], ...Array(3).fill(["subscribed", "resumed"])]);
+      [["subscribed", "history"], ...Array(2).fill(["subscribed", "resumed"])]);
     const ids = await page.locator("#heard li").evaluateAll((lines) => lines.map(({ title }) => title));
-    assert.equal(new Set(ids).size, 40, ids.join());
+    assert.equal(new Set(ids).size, 30, ids.join());
     assert.ok(ids.every((id) => /^[0-9]+-[0-9]+$/.test(id)), ids.join());
   });
 }
@@ -99,7 +99,7 @@ for (const transport of ["auto", "websocket", "sse"]) {
       await subscription.ready;
     }, [topic, transport]);
     await survive(page, topic);
-    assert.deepEqual(await page.evaluate(() => window.notices), [false, false, false]);
+    assert.deepEqual(await page.evaluate(() => window.notices), [false, false]);
     const expected = transport === "auto" ? "websocket" : transport;
     assert.equal(await page.evaluate(() => window.client.transport), expected);
   });

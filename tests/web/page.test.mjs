@@ -3,6 +3,8 @@
 
 import { after, test } from "node:test";
 import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import { readFile } from "node:fs/promises";
 import { startBroker } from "./broker.mjs";
 import { findBrowser } from "./browser.mjs";
 import { sampleStats, startStub } from "./stub.mjs";
@@ -18,7 +20,7 @@ after(async () => {
 });
 
 /** A page of the console, and what went wrong on it. */
-async function open(context, settings = {}, path = "/", viewport = { width: 1280, height: 800 }) {
+async function open(context, settings = {}, viewport = { width: 1280, height: 800 }) {
   const stub = await startStub({ broker, ...settings });
   const page = await browser.newPage({ viewport });
   context.after(async () => {
@@ -28,7 +30,7 @@ async function open(context, settings = {}, path = "/", viewport = { width: 1280
   const faults = [];
   page.on("pageerror", (error) => faults.push(error.message));
   page.on("console", (message) => /Content Security|Refused to/.test(message.text()) && faults.push(message.text()));
-  await page.goto(stub.url + path);
+  await page.goto(stub.url);
   return { page, faults };
 }
 
@@ -78,7 +80,7 @@ test("the page shows figures, and says so where there are none", options, async 
 });
 
 test("on a phone the page is no wider than the phone", options, async (context) => {
-  const { page, faults } = await open(context, { stats: sampleStats() }, "/", { width: 375, height: 812 });
+  const { page, faults } = await open(context, { stats: sampleStats() }, { width: 375, height: 812 });
   await page.getByText("match/17/state").waitFor();
   assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 375);
   const unnamed = await page.evaluate(() => [...document.querySelectorAll("input, select, textarea")]
@@ -87,13 +89,52 @@ test("on a phone the page is no wider than the phone", options, async (context) 
   assert.deepEqual(faults, []);
 });
 
-test("two tabs of the chat see each other, and notice when one is closed", options, async (context) => {
-  const [one, two] = [await open(context, {}, "/chat.html"), await open(context, {}, "/chat.html")];
-  for (const { page } of [one, two]) await page.waitForFunction(() => document.querySelectorAll("#tabs li").length === 2);
-  await one.page.fill("#text", "hello");
-  await one.page.press("#text", "Enter");
-  await two.page.getByText("somebody: hello").waitFor();
-  await one.page.close();
-  await two.page.waitForFunction(() => document.querySelectorAll("#tabs li").length === 1);
-  assert.deepEqual([...one.faults, ...two.faults], []);
+/** The examples, served as anybody would who has them in a directory: from an origin that is not the broker's. */
+async function serveExamples(context) {
+  const types = { html: "text/html", css: "text/css", js: "text/javascript" };
+  const server = createServer(async (request, response) => {
+    const name = new URL(request.url, "http://examples").pathname.slice(1);
+    const body = await readFile(new URL(`../../examples/browser/${name}`, import.meta.url)).catch(() => null);
+    response.writeHead(body ? 200 : 404, { "Content-Type": types[name.split(".").pop()] ?? "text/plain" });
+    response.end(body ?? "");
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  context.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${server.address().port}`;
+}
+
+async function openChat(context, origin, { url }, viewport) {
+  const page = await browser.newPage({ viewport });
+  context.after(() => page.close());
+  await page.goto(`${origin}/chat.html?broker=${url}`);
+  return page;
+}
+
+const tabsAre = (page, count) => page.waitForFunction(
+  (count) => document.querySelectorAll("#tabs li").length === count, count);
+
+test("tabs of the chat see each other from another origin, and notice when one is closed", options, async (context) => {
+  const origin = await serveExamples(context);
+  const own = await startBroker([], `[http]\norigins = ["${origin}"]\n`);
+  context.after(() => own.close());
+  const one = await openChat(context, origin, own, { width: 375, height: 812 });
+  const two = await openChat(context, origin, own);
+  for (const page of [one, two]) await tabsAre(page, 2);
+  await one.fill("#name", "n".repeat(40));
+  await one.fill("#text", `hello ${"o".repeat(300)}`);
+  await one.press("#text", "Enter");
+  await two.getByText(`${"n".repeat(40)}: hello`).waitFor();
+  await two.getByText("n".repeat(40), { exact: true }).waitFor();
+  await one.getByText("hello").waitFor();
+  assert.equal(await one.evaluate(() => document.documentElement.scrollWidth), 375);
+  await one.close();
+  await tabsAre(two, 1);
+});
+
+test("a chat that the broker does not let in says what would", options, async (context) => {
+  const page = await openChat(context, await serveExamples(context), broker);
+  await page.getByText("http.origins").waitFor();
 });

@@ -11,15 +11,12 @@ const TYPES = { js: "text/javascript", css: "text/css", html: "text/html", ts: "
 const POLICY = "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; " +
   "form-action 'none'; frame-ancestors 'none'";
 const PAGES = new URL("../../src/gateway/pages/", import.meta.url);
-const EXAMPLES = new URL("../../examples/browser/", import.meta.url);
 const FILES = {
   "/": new URL("console.html", PAGES),
   "/console.js": new URL("console.js", PAGES),
   "/console.css": new URL("console.css", PAGES),
   "/fanwire.js": new URL("fanwire.js", PAGES),
   "/fanwire.d.ts": new URL("fanwire.d.ts", PAGES),
-  "/chat.html": new URL("chat.html", EXAMPLES),
-  "/chat.js": new URL("chat.js", EXAMPLES),
 };
 
 /**

@@ -287,8 +287,10 @@ function numbersOf({ sequence }) {
   return sequence === undefined ? [] : [{ text: `#${sequence}`, kind: "i" }];
 }
 
+/** By the reader's clock. */
 function timeOf({ timeUs }) {
-  return new Date(timeUs ? timeUs / 1000 : Date.now()).toISOString().slice(11, 23);
+  const time = new Date(timeUs ? timeUs / 1000 : Date.now());
+  return `${time.toTimeString().slice(0, 8)}.${String(time.getMilliseconds()).padStart(3, "0")}`;
 }
 
 /** A payload as text, or as bytes in hexadecimal; a long one is cut. */
