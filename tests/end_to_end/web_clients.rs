@@ -14,7 +14,7 @@
 
 use super::broker::Broker;
 use super::peer::{HELLO, bytes_of};
-use super::process::{Ended, Process};
+use super::process::{Ended, Process, fanwire};
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -50,15 +50,20 @@ fn curl_is_served_by_every_endpoint() {
         return miss("curl", "Install it with the machine's packages.");
     }
     let broker = Broker::start(MEMORY);
+    let mut command = fanwire(&["reply", "shout", "--exec", "tr a-z A-Z"]);
+    command.env("FANWIRE_SERVER", broker.url());
+    let responder = Process::start(command);
+    responder.wait_for_err(&["answering requests"]);
     let mut command = Command::new("sh");
     command.args([script("curl_session.sh"), broker.address().to_string()]);
-    run(command, 13);
+    let checks = include_str!("../web/curl_session.sh").lines().filter(|line| line.starts_with("check "));
+    run(command, checks.count());
 }
 
 #[test]
 fn the_client_for_browsers_does_in_node_what_it_says() {
     if node().is_some() {
-        run_tests("client.test.mjs", Path::new("."), 42);
+        run_tests("client.test.mjs", Path::new("."), 43);
     }
 }
 

@@ -505,19 +505,26 @@ test("half a surrogate pair and what is too long are refused before they can end
   assert.deepEqual(await one.publish(live(), "x"), { level: "routed" });
 });
 
-test("a broker that drains is left, and joined again", async (context) => {
-  const one = client(context, { transport: "websocket" });
-  const topic = journaled();
-  const subscription = one.subscribe(topic, { start: "first" });
-  await subscription.ready;
-  await one.publish(topic, "before");
-  const [away, again] = [event(one, "goaway"), event(subscription, "reconnected")];
-  await Promise.all([broker.stop("SIGTERM"), away]);
-  await broker.start();
-  assert.equal((await again).missing, false);
-  await one.publish(topic, "behind");
-  assert.deepEqual((await take(subscription, 2)).map(({ text }) => text), ["before", "behind"]);
-});
+for (const transport of ["websocket", "sse"]) {
+  test(`${transport}: a broker that drains is left, and joined again`, async (context) => {
+    const one = client(context, { transport });
+    const [topic, other] = [journaled(), journaled()];
+    const subscription = one.subscribe(topic, { start: "first" });
+    const beside = one.subscribe(other, { start: "first" }, () => {});
+    await Promise.all([subscription.ready, beside.ready]);
+    await one.publish(topic, "before");
+    const told = [];
+    one.on("goaway", (notice) => told.push(notice));
+    const [away, again] = [event(one, "goaway"), event(subscription, "reconnected")];
+    await Promise.all([broker.stop("SIGTERM"), away]);
+    await broker.start();
+    assert.equal((await again).missing, false);
+    assert.equal(told.length, 1);
+    assert.ok(told[0].delayMs >= 0, JSON.stringify(told));
+    await one.publish(topic, "behind");
+    assert.deepEqual((await take(subscription, 2)).map(({ text }) => text), ["before", "behind"]);
+  });
+}
 
 test("the script of the examples prints what comes, through a kill of the broker", async (context) => {
   const own = await startBroker();

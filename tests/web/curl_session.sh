@@ -1,5 +1,6 @@
 #!/bin/sh
-# A session with curl against the broker at the address given: `127.0.0.1:PORT`. The broker keeps `match/#`.
+# A session with curl against the broker at the address given: `127.0.0.1:PORT`. The broker keeps `match/#`, and
+# somebody answers on `shout` with what was asked, in capitals.
 #
 # Each check that passed is a line "ok NAME"; whatever fails ends the script with an error.
 set -eu
@@ -35,6 +36,17 @@ check kept_connection \
 check no_responders \
     "$(ask --output /dev/null --write-out '%{http_code} %header{retry-after}' --data-binary '?' \
         "$url/v1/request/nobody")" '503 1'
+check request "$(ask --data-binary 'is anybody there?' "$url/v1/request/shout?deadline=10s")" 'IS ANYBODY THERE?'
+check no_disk_no_durable "$(ask --data-binary x "$url/v1/topics/match/2?ack=durable" | cut -d '"' -f 6)" ACK_LEVEL_UNAVAILABLE
+check refused_topic \
+    "$(ask --output /dev/null --write-out '%{http_code}' --data-binary x "$url/v1/topics?topic=a/%23")" 400
+check console "$(ask --output /dev/null --write-out '%{http_code} %{content_type}' "$url/")" \
+    '200 text/html; charset=utf-8'
+check client "$(ask --output /dev/null --write-out '%{http_code} %{content_type}' "$url/fanwire.js")" \
+    '200 text/javascript; charset=utf-8'
+check types "$(ask "$url/fanwire.d.ts" | grep -c '^export function connect')" 1
+check nothing_there "$(ask --output /dev/null --write-out '%{http_code}' "$url/v1/../etc/passwd" --path-as-is)" 404
+check no_such_method "$(ask --output /dev/null --write-out '%{http_code}' --request DELETE "$url/v1/topics/match/1")" 405
 check head "$(ask --head --output /dev/null --write-out '%{http_code}' "$url/healthz")" 200
 check old_version "$(ask --http1.0 "$url/v1/topics/match/1?limit=1" | wc -l | tr -d ' ')" 1
 check another_page \

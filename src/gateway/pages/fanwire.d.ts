@@ -216,7 +216,7 @@ export class FanwireError extends Error {
   );
   /**
    * A name of the registry (protocol.md 7), or: UNKNOWN (sent, and the link broke before the answer), NOT_SENT (there
-   * was no link), DISCONNECTED, CLOSED (by `close` or `unsubscribe`), TRANSPORT_UNAVAILABLE (this way can't do it),
+   * was no link, or one that took nothing), DISCONNECTED, CLOSED (by `close` or `unsubscribe`), TRANSPORT_UNAVAILABLE (this way can't do it),
    * ANSWERED, HTTP (an answer that is no broker's).
    */
   readonly code: string;

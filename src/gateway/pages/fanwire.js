@@ -920,6 +920,7 @@ class HttpLink {
   #read;
   #subscriptions = new Map();
   #pending = new Map();
+  #isLeaving = false;
   #isClosed = false;
   #closing = new AbortController();
 
@@ -1016,7 +1017,12 @@ class HttpLink {
   }
 
   #take(subscription, object) {
-    if (object.type === "error" && object.scope === "connection") {
+    if (object.type === "goaway") {
+      this.#leave(object);
+    } else if (object.type === "error" && object.scope === "connection" && object.name === "DRAINING") {
+      const { code, name, text, retry_after_ms: afterMs = 1000 } = object;
+      this.#leave({ code, name, text, reconnect_min_ms: afterMs / 2, reconnect_max_ms: afterMs * 1.5 });
+    } else if (object.type === "error" && object.scope === "connection") {
       this.#lose(errorOf(object));
     } else if (object.type === "error") {
       this.unsubscribe(subscription);
@@ -1027,6 +1033,13 @@ class HttpLink {
     } else {
       subscription.take(object, this);
     }
+  }
+
+  /** Each stream is told, and it is one broker. */
+  #leave(goaway) {
+    if (this.#isLeaving) return;
+    this.#isLeaving = true;
+    this.#host.goaway(this, goaway);
   }
 
   #failed(subscription, error) {
