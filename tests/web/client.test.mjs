@@ -335,7 +335,7 @@ test("a subscription that retention overtook is made again, behind what it has g
   assert.deepEqual(socket.wishes[1].start, { resume: { epoch: 3, sequence: 5 } });
 });
 
-test("what was on its way when a reader paused is fetched with the rest, and not taken for the next", async (context) => {
+test("what was on its way when a reader paused is fetched with the rest, and not taken now", async (context) => {
   const socket = scripted();
   const one = client(context, { WebSocket: socket.WebSocket });
   const subscription = one.subscribe("match/1", { start: "first", buffer: 4 });
@@ -356,7 +356,7 @@ test("what was on its way when a reader paused is fetched with the rest, and not
   assert.deepEqual(heard, [1, 2, 3, 4, 5, 6]);
 });
 
-test("one topic under an exact filter and under a wildcard goes on without a gap or a duplicate in both", async (context) => {
+test("one topic under an exact filter and a wildcard goes on without gap or duplicate in both", async (context) => {
   const own = await startBroker();
   context.after(() => own.close());
   const one = client(context, { url: own.url, transport: "websocket" });
@@ -384,7 +384,7 @@ test("one topic under an exact filter and under a wildcard goes on without a gap
   assert.deepEqual(heard.wild, numbers.flatMap((number) => [number, `other ${number}`]));
 });
 
-test("a tab in the background, whose clock ticks once a minute, keeps its link for as long as it is answered", async (context) => {
+test("a tab in the background, whose clock ticks once a minute, keeps its link while it is answered", async (context) => {
   const ticks = [];
   let now = Date.now();
   context.mock.method(globalThis, "setInterval", (tick) => ticks.push(tick));

@@ -216,8 +216,8 @@ export class FanwireError extends Error {
   );
   /**
    * A name of the registry (protocol.md 7), or: UNKNOWN (sent, and the link broke before the answer), NOT_SENT (there
-   * was no link, or one that took nothing), DISCONNECTED, CLOSED (by `close` or `unsubscribe`), TRANSPORT_UNAVAILABLE (this way can't do it),
-   * ANSWERED, HTTP (an answer that is no broker's).
+   * was no link, or one that took nothing), DISCONNECTED, CLOSED (by `close` or `unsubscribe`), TRANSPORT_UNAVAILABLE
+   * (this way can't do it), ANSWERED, HTTP (an answer that is no broker's).
    */
   readonly code: string;
   /** Its number, 0 for the client's own. */

@@ -457,7 +457,8 @@ export class Subscription {
     if (this.#isEnded) return;
     // Nobody asked for the policy that a start in the past brings along: it is the start that can't be had.
     if (error.code === "POLICY_UNAVAILABLE" && !this.#options.policy && this.#options.start) {
-      error = new FanwireError("START_UNAVAILABLE", "no journal covers this filter, or it is a group's", { number: 202 });
+      error = new FanwireError("START_UNAVAILABLE", "no journal covers this filter, or it is a group's",
+        { number: 202 });
     }
     const isOvertaken = error.code === "RETENTION_OVERTAKEN";
     if (error.retry === "never" && !isOvertaken) return this.end(error);
