@@ -88,7 +88,7 @@ pub struct Bound {
 pub fn run(config: &Config, announce: impl FnOnce(&Bound)) -> Result<(), ServeError> {
     outlive_file_size_limit().map_err(machine("signal handlers"))?;
     descriptors::raise_limit();
-    let journals = Journals::open(config)?;
+    let journals = Journals::open(config, descriptors::for_journals(config))?;
     let (connections_max, open_files_max) = descriptors::connection_bound(config, &journals)?;
     let bound = Listener::bind(config.listen, &config.socket);
     let listener = bound.map_err(|error| ServeError::Bind { address: config.listen, error })?;

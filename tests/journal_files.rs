@@ -1,11 +1,14 @@
 //! `fanwire journal` on directories: journals as the log writes them, left as it is left, and damaged on purpose.
 
-use fanwire::store::{Append, Directory};
+use fanwire::store::{Append, Directory, boot_id};
 use fanwire_core::journal::{Admission, Log, LogSettings, Opening, Ordered, Publication, TopicRef, indexing};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+
+#[path = "journal_files/verdicts.rs"]
+mod verdicts;
 
 /// A directory that goes away with the test.
 struct Scratch(PathBuf);
@@ -44,7 +47,7 @@ impl Writer {
     fn open(path: &str) -> Writer {
         let directory = Directory::open(Path::new(path), Append::Write).expect("opens");
         let settings = LogSettings { segment_bytes: 16 * 1024, topics_max: 1_000, is_volatile: false, seed: 1 };
-        let (boot, fresh_id) = ([1; 16], [2; 16]);
+        let (boot, fresh_id) = (boot_id().expect("the machine has one"), [2; 16]);
         let opening = Opening { now_us: BEGIN_US, boot, fresh_id, repair: false };
         let (log, _) = Log::open(directory, settings, indexing(), &opening).expect("opens");
         Writer { log, now_us: BEGIN_US }
@@ -70,10 +73,14 @@ impl Writer {
         }
     }
 
-    /// Syncs and seals whatever is full.
+    /// Syncs, writes down that all is synced, and seals whatever is full.
     fn seal(&mut self) {
         if let Some(mut task) = self.log.sync_task() {
             task.run().expect("syncs");
+            self.log.note_synced(&task);
+        }
+        if let Some(mut task) = self.log.note_task() {
+            task.run().expect("writes");
             self.log.note_synced(&task);
         }
         while let Some(mut task) = self.log.seal_task() {

@@ -7,7 +7,7 @@ use super::{Scene, Work};
 use fanwire_core::journal::catalog::{Catalog, Segment, SegmentEnd, SharedCatalog, Tail};
 use fanwire_core::journal::disk::{Disk, DiskError, DiskFile};
 use fanwire_core::journal::format::{
-    BATCH_BYTES, Batch, HEADER_BYTES, Item, NO_BASE, Record, SegmentHeader, TopicItem, fill_batch, write_item,
+    BATCH_BYTES, Batch, HEADER_BYTES, Item, NO_BASE, Record, SegmentHeader, TopicItem, VERSION, fill_batch, write_item,
 };
 use fanwire_core::journal::history::History;
 use fanwire_core::journal::index;
@@ -125,7 +125,8 @@ impl Journal {
     fn new(topics: u64) -> Journal {
         let mut shelf = Shelf::new();
         let bytes = 64 * 1024 * 1024;
-        let header = SegmentHeader { journal: [1; 16], base: 1, epoch: 1, created_us: 1, bytes, is_compacted: false };
+        let (version, journal) = (VERSION, [1; 16]);
+        let header = SegmentHeader { version, journal, base: 1, epoch: 1, created_us: 1, bytes, is_compacted: false };
         let items = items(&header, topics);
         let file = shelf.create("00000000000000000001.segment", bytes).expect("there is room");
         file.write(0, &header.encode()).and_then(|()| file.write(u64::from(HEADER_BYTES), &items)).expect("it fits");
@@ -220,7 +221,8 @@ fn items(header: &SegmentHeader, topics: u64) -> Vec<u8> {
             checksum = write_item(&Item::Record(record), salt, &mut out);
         }
         let bytes = (out.len() - begin) as u32;
-        let batch = Batch { count: BATCH_RECORDS as u32, bytes, checksum_before, durable: 0, time_us: position };
+        let (count, time_us) = (BATCH_RECORDS as u32, position);
+        let batch = Batch { count, bytes, checksum_before, durable: 0, time_us, rest: 0 };
         fill_batch(&batch, salt, &mut out[begin..]);
     }
     out

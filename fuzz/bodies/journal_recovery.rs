@@ -22,10 +22,11 @@ pub fn journal_recovery(data: &[u8]) {
     let mut bytes = Bytes::new(data);
     let options = bytes.byte();
     let files = Files::default();
+    let version = if options & 128 == 0 { 2 } else { 1 };
     let mut base = 1;
     let mut durable = 0;
     for _ in 0..=bytes.byte() % 3 {
-        let (content, last) = segment(&mut bytes, base);
+        let (content, last) = segment(&mut bytes, version, base);
         files.put(&names::segment(base), content);
         durable = last;
         base = last + 1;
@@ -85,8 +86,9 @@ fn ends(log: &Log<Files>) -> Vec<(String, u64)> {
 }
 
 /// A segment's bytes, and the position of its last record if all of it is sound.
-fn segment(bytes: &mut Bytes<'_>, base: u64) -> (Vec<u8>, u64) {
+fn segment(bytes: &mut Bytes<'_>, version: u16, base: u64) -> (Vec<u8>, u64) {
     let header = SegmentHeader {
+        version,
         journal: [1; 16],
         base,
         epoch: 5,
@@ -164,7 +166,9 @@ impl Made {
             return;
         }
         let durable = u64::from(bytes.byte() % 8);
-        let head = Batch { count, bytes: batch.len() as u32, checksum_before: self.checksum, durable, time_us: 5 };
+        let rest = Batch::rest_of(&batch[BATCH_BYTES as usize..]);
+        let (length, checksum_before) = (batch.len() as u32, self.checksum);
+        let head = Batch { count, bytes: length, checksum_before, durable, time_us: 5, rest };
         fill_batch(&head, salt, &mut batch);
         self.checksum = checksum;
         out.extend_from_slice(&batch);

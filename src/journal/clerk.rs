@@ -9,13 +9,13 @@
 //! A drain ends it when all reactors have hushed, everything that they sent is written, synced and told, and they know.
 //! Then the logs are closed, one after the other: what was not asked to be durable is synced, too.
 
-use super::opening::{Journals, Opened, now_us, sync_mode};
+use super::opening::{Journals, Opened, sync_mode};
 use super::reading::Requests;
 use super::upkeep::{self, Removals};
 use super::vigil::Vigil;
 use crate::config::Journal;
 use crate::reactor::{Desk, Sleeper};
-use crate::store::{self, Maker, Medium, Steward, Syncer};
+use crate::store::{self, Maker, Medium, Steward, Syncer, now_us};
 use fanwire_core::journal::compaction::{Compacted, CompactionError};
 use fanwire_core::journal::disk::DiskError;
 use fanwire_core::journal::keeper::{Keeper, Notice, ReadRequest};

@@ -25,5 +25,5 @@ mod upkeep;
 mod vigil;
 
 pub use clerk::{Clerk, Handle};
-pub use opening::{Journals, OpenFailure};
+pub use opening::{Journals, OpenFailure, OpenFiles};
 pub use reading::Reading;

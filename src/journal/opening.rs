@@ -11,21 +11,25 @@
 //! shards refuse what it would have to do, so its thread never hears of it. It stays as it was found, and nobody has it
 //! locked, so that it can be looked at and repaired beside the broker, which takes it up when it starts the next time.
 //!
+//! A journal may have grown beyond what the open-file limit allows, since each of its segments is a file. Then the
+//! largest ones are refused unopened, until the others can be kept.
+//!
 //! Two mistakes of whoever starts a broker still end the start. What a configuration says wrong is seen before anything
 //! is opened. And where another broker has the directory, one of the two should not be there: going on, it would look
 //! well and refuse what the other one takes. Somebody is there to see it at once, as no such thing happens to a broker
 //! that was left alone.
 
-use super::upkeep;
+use super::upkeep::descriptors_max;
 use crate::config::{Config, Journal, Store, Sync};
-use crate::store::{Append, Directory, DirectoryError, Medium, Memory, boot_id, random_id};
+use crate::store::{Append, Directory, DirectoryError, Medium, Memory, opening};
+use fanwire_core::journal::disk::Disk;
 use fanwire_core::journal::keeper::SyncMode;
+use fanwire_core::journal::names::{self, Kind};
 use fanwire_core::journal::plan::{Plan, Planned};
 use fanwire_core::journal::{Log, LogSettings, OpenError, Opening, Recovery, indexing};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Why no broker can start with these journals.
 #[derive(Debug, thiserror::Error)]
@@ -63,15 +67,41 @@ enum Refusal {
     Directory(#[from] DirectoryError),
     #[error(transparent)]
     Recovery(#[from] OpenError),
+    #[error(transparent)]
+    Overgrown(#[from] Overgrown),
+}
+
+/// A journal that has more segments than files may be open.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error(
+    "with {segments} segments it may need {needed} open files, and {room} of the open-file limit of {limit} are left"
+)]
+struct Overgrown {
+    segments: u64,
+    needed: u64,
+    room: u64,
+    limit: u64,
+}
+
+/// The open files that journals may have.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenFiles {
+    /// All together.
+    pub for_journals: u64,
+    /// The process's limit.
+    pub limit: u64,
 }
 
 impl Journals {
     /// Opens the journals that a configuration names, and recovers what their last life has left.
-    pub fn open(config: &Config) -> Result<Journals, OpenFailure> {
+    pub fn open(config: &Config, open_files: OpenFiles) -> Result<Journals, OpenFailure> {
         let mut journals = Journals { opened: Vec::new(), refused: Vec::new() };
-        for journal in &config.journals {
-            let opening = Opening { now_us: now_us(), boot: boot_id()?, fresh_id: random_id()?, repair: false };
-            match open(config, journal, &opening) {
+        for (journal, overgrown) in config.journals.iter().zip(overgrown(config, open_files)) {
+            let opened = match overgrown {
+                Some(overgrown) => Err(overgrown.into()),
+                None => open(config, journal, &opening(false)?),
+            };
+            match opened {
                 Ok(opened) => journals.opened.push(opened),
                 Err(Refusal::Directory(DirectoryError::Locked(reason))) => {
                     return Err(OpenFailure::Locked { name: journal.name.clone(), reason });
@@ -92,7 +122,8 @@ impl Journals {
 
     /// Descriptors that they may need at one time.
     pub fn descriptors_max(&self) -> u64 {
-        let each = |opened: &Opened| upkeep::descriptors_max(&opened.journal, &opened.log.shared_catalog());
+        let each =
+            |opened: &Opened| descriptors_max(&opened.journal, opened.log.shared_catalog().segments.len() as u64);
         self.opened.iter().map(each).fold(0, u64::saturating_add)
     }
 
@@ -115,6 +146,32 @@ impl Journals {
     }
 }
 
+/// Which journals have grown too much: the largest of those that have segments, until the others fit.
+fn overgrown(config: &Config, OpenFiles { for_journals, limit }: OpenFiles) -> Vec<Option<Overgrown>> {
+    let judge = |journal: &Journal| {
+        let segments = if journal.store == Store::Disk { segments_in(&config.directory_of(journal)) } else { 0 };
+        Overgrown { segments, needed: descriptors_max(journal, segments), room: for_journals, limit }
+    };
+    let all: Vec<Overgrown> = config.journals.iter().map(judge).collect();
+    let mut total = all.iter().map(|journal| journal.needed).fold(0, u64::saturating_add);
+    let mut largest: Vec<usize> = (0..all.len()).filter(|index| all[*index].segments > 0).collect();
+    largest.sort_by_key(|index| std::cmp::Reverse(all[*index].needed));
+    let mut refused = vec![None; all.len()];
+    for index in largest {
+        if total > for_journals {
+            refused[index] = Some(all[index]);
+            total -= all[index].needed;
+        }
+    }
+    refused
+}
+
+/// Segments of a journal that is not opened; what can't be listed is told when it is.
+fn segments_in(path: &Path) -> u64 {
+    let names = Directory::inspect(path).and_then(|mut directory| directory.list()).unwrap_or_default();
+    names.iter().filter(|name| matches!(names::kind(name), Kind::Segment(_))).count() as u64
+}
+
 fn open(config: &Config, journal: &Journal, opening: &Opening) -> Result<Opened, Refusal> {
     let medium = match journal.store {
         Store::Memory => Medium::Memory(Memory::new(Append::default())),
@@ -131,10 +188,15 @@ fn open(config: &Config, journal: &Journal, opening: &Opening) -> Result<Opened,
     Ok(Opened { journal: journal.clone(), medium, log })
 }
 
+/// What to do about a journal that has too many segments.
+const MORE_FILES: &str = "raise the open-file limit (ulimit -n, or LimitNOFILE= of a service); with that, give the \
+                          journal a smaller max_bytes or larger segments, if the limit has to come down again";
+
 fn tell_refused(journal: &Journal, directory: &Path, refusal: &Refusal) {
     let (reason, advice) = match refusal {
         Refusal::Recovery(error) => (format!("{}: {}", error.file, error.fault), advice(error, directory)),
         Refusal::Directory(error) => (error.to_string(), "see to the directory and its disk".to_owned()),
+        Refusal::Overgrown(error) => (error.to_string(), MORE_FILES.to_owned()),
     };
     tracing::error!(
         journal = journal.name,
@@ -164,6 +226,9 @@ fn tell(journal: &Journal, recovery: &Recovery) {
     if let Some(change) = recovery.epoch_change {
         tracing::warn!(journal = journal.name, ?change, epoch, "a new epoch begins: clients that resume start over");
     }
+    if recovery.is_unsettled {
+        tracing::error!(journal = journal.name, "the disk is full: publishes are refused until there is room again");
+    }
     for note in &recovery.notes {
         tracing::warn!(journal = journal.name, "{note}");
     }
@@ -177,10 +242,4 @@ pub(super) fn sync_mode(journal: &Journal) -> SyncMode {
         Sync::Every(period) => SyncMode::Every(u64::try_from(period.as_micros()).unwrap_or(u64::MAX)),
         Sync::Release => SyncMode::Release,
     }
-}
-
-/// The wall clock, in microseconds since 1970-01-01 UTC.
-pub(super) fn now_us() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

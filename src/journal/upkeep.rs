@@ -7,7 +7,7 @@
 
 use crate::config::Journal;
 use crate::store::{File, Medium};
-use fanwire_core::journal::catalog::{Catalog, SharedCatalog};
+use fanwire_core::journal::catalog::SharedCatalog;
 use fanwire_core::journal::compaction::{
     self, Compacted, CompactionError, SealedEnds, TOMBSTONE_AGE_US_MIN, Tombstones,
 };
@@ -32,8 +32,7 @@ pub(super) fn retention(journal: &Journal) -> Retention {
 /// Descriptors that a journal may need at one time: one for each segment that it keeps, or has now, and what is open
 /// beside them for a while. One that has no bound, and grows by more than this while the broker runs, shares what is
 /// left with the connections, until the next start counts anew.
-pub(super) fn descriptors_max(journal: &Journal, catalog: &Catalog<File>) -> u64 {
-    let present = catalog.segments.len() as u64;
+pub(super) fn descriptors_max(journal: &Journal, present: u64) -> u64 {
     let segments = match journal.max_bytes {
         Some(bytes) => present.max(bytes.div_ceil(journal.segment_bytes.into())) + SEGMENTS_BEYOND_BOUND,
         None => present + SEGMENTS_TO_GROW,

@@ -8,11 +8,12 @@
 //! descriptors are set aside before any connection is let in: one for each segment that it may have, since a cursor
 //! reads a segment to its end though it was removed meanwhile, and a file that is opened late may be gone. They are
 //! cheap: 100 GiB in segments of 64 MiB are 1 600, and the hard limit of a usual system allows half a million. The soft
-//! one, which is there for programs that use `select`, is raised to it.
+//! one, which is there for programs that use `select`, is raised to it. A journal that has grown beyond the limit is
+//! refused, alone; what a configuration asks for beyond the limit ends the start.
 
 use super::ServeError;
 use crate::config::Config;
-use crate::journal::Journals;
+use crate::journal::{Journals, OpenFiles};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Descriptors that are not connections: standard streams, signals, listener, spare, the acceptor's poll and waker,
@@ -30,6 +31,12 @@ pub(super) fn raise_limit() {
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
         tracing::warn!(%error, "the open-file limit can't be raised to the hard one, and stays as it is");
     }
+}
+
+/// What journals may have of the process's open-file limit: all but the broker's own, and one connection.
+pub(super) fn for_journals(config: &Config) -> OpenFiles {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    OpenFiles { for_journals: possible_connections(limit, config.reactor_count().into(), 1), limit }
 }
 
 /// How many connections there may be, and the process's open-file limit.

@@ -1,7 +1,9 @@
-//! Which boot of the machine this is, and names that nothing else has.
+//! Which boot of the machine this is, what time it has, and names that nothing else has.
 
+use fanwire_core::journal::Opening;
 use std::fs::File;
 use std::io::{self, Read};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -20,6 +22,17 @@ pub fn random_id() -> io::Result<[u8; 16]> {
     let mut id = [0; 16];
     File::open("/dev/urandom")?.read_exact(&mut id)?;
     Ok(id)
+}
+
+/// What a journal that is opened now has to know of the machine.
+pub fn opening(repair: bool) -> io::Result<Opening> {
+    Ok(Opening { now_us: now_us(), boot: boot_id()?, fresh_id: random_id()?, repair })
+}
+
+/// The wall clock, in microseconds since 1970-01-01 UTC.
+pub fn now_us() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The number of a UUID as text.

@@ -20,7 +20,8 @@
 //! | `maker` | the thread that makes the next files |
 //! | `steward` | the thread that does what takes long |
 //! | `syncing` | the thread that does nothing but sync |
-//! | `identity` | the machine's boot, and random names |
+//! | `rehearsal` | a directory to try something out on |
+//! | `identity` | the machine's boot and time, and random names |
 //!
 //! Nothing here knows what the bytes mean. Reactors touch none of this: any call may sleep for as long as the disk
 //! likes.
@@ -35,16 +36,18 @@ mod mapped;
 mod medium;
 mod memory;
 mod preparing;
+mod rehearsal;
 mod steward;
 mod syncing;
 
 pub use directory::{Directory, DirectoryError};
 pub use file::{Append, File};
 pub use holder::Holder;
-pub use identity::{boot_id, random_id};
+pub use identity::{boot_id, now_us, opening, random_id};
 pub use maker::{Made, Maker};
 pub use medium::Medium;
 pub use memory::Memory;
+pub use rehearsal::{Rehearsal, RehearsedFile};
 pub use steward::{Job, Steward};
 pub use syncing::{SyncTask, Syncer};
 

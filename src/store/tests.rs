@@ -5,6 +5,7 @@ mod forgetting;
 mod full;
 mod injected;
 mod media;
+mod rehearsal;
 mod scratch;
 mod threads;
 

@@ -3,10 +3,10 @@
 //! one reactor as on several, which have their bounds together.
 
 use super::broker::Broker;
-use super::journal_scene::{DataDirectory, SMALL_SEGMENTS, configuration};
-use super::peer::{HELLO, Peer, Witness, bytes_of};
+use super::journal_scene::{DataDirectory, SMALL_SEGMENTS, configuration, history_of};
+use super::peer::{HELLO, Peer, Witness, bytes_of, publish};
 use super::process::{Process, eventually};
-use fanwire_wire::frame::Hello;
+use fanwire_wire::frame::{AckLevel, Frame, Hello, Start};
 use fanwire_wire::{ClientPreface, Code, ServerPreface};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -187,6 +187,32 @@ fn a_limit_that_the_journals_need_for_themselves_is_told_with_what_they_need() {
     for said in ["open-file limit of 1024", "set aside for journals", "larger segments"] {
         assert!(ended.err.contains(said), "{said}: {}", ended.err);
     }
+}
+
+#[test]
+fn a_journal_that_has_grown_beyond_the_limit_is_refused_alone_and_told_and_is_whole_with_a_higher_one() {
+    let data = DataDirectory::new();
+    let config = configuration(data.path(), SMALL_SEGMENTS);
+    let segments = || {
+        let entries = std::fs::read_dir(data.events()).expect("lists").map(|entry| entry.expect("lists").path());
+        entries.filter(|path| path.extension().is_some_and(|end| end == "segment")).count()
+    };
+    let broker = Broker::start(&config);
+    let mut peer = Peer::welcomed(broker.address());
+    let mut count = 0;
+    while segments() < 8 {
+        peer.send(publish("match/1", AckLevel::Durable, &[7; 4_000]));
+        assert!(matches!(peer.frame(), Frame::Ack(_)));
+        count += 1;
+    }
+    broker.kill();
+    // 68 are the broker's own and its two reactors', one is for a connection, and a journal needs 88 and its segments.
+    let limited = Broker::start_with_open_files(163, &config);
+    limited.wait_for_log(&["the journal is refused", "the open-file limit of 163", "ulimit -n"]);
+    Witness::of(&limited).is_served();
+    limited.kill();
+    let broker = Broker::start(&config);
+    assert_eq!(history_of(broker.address(), Start::First, "match/1").0.len(), count);
 }
 
 /// Hundredths of a second that the broker has worked.

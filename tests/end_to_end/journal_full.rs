@@ -39,6 +39,27 @@ fn publish_one(peer: &mut Peer, number: u64) -> Answer {
     }
 }
 
+fn remove_unfinished(journal: &Path) {
+    for entry in std::fs::read_dir(journal).expect("lists") {
+        let path = entry.expect("lists").path();
+        if path.extension().is_some_and(|end| end == "making") {
+            std::fs::remove_file(path).expect("removes");
+        }
+    }
+}
+
+/// Publishes one record again and again, until the journal has room for it. Its sequence.
+#[track_caller]
+fn publish_until_taken(peer: &mut Peer, number: u64) -> u64 {
+    eventually("the journal to take publishes again", || match publish_one(peer, number) {
+        Answer::Acked(sequence) => Some(sequence),
+        Answer::Refused(_) => {
+            std::thread::sleep(Duration::from_millis(50));
+            None
+        }
+    })
+}
+
 /// Writes until nothing goes in any more.
 fn fill(path: &Path) {
     let mut file = File::create(path).expect("a file");
@@ -93,17 +114,9 @@ fn a_full_disk_refuses_harms_nothing_and_passes() {
         witness.is_served();
         expect_held(&broker, &acked);
         std::fs::remove_file(&ballast).expect("removes");
-        let (last, sequence) = eventually("the journal to take publishes again", || {
-            number += 1;
-            match publish_one(&mut peer, number) {
-                Answer::Acked(sequence) => Some((number, sequence)),
-                Answer::Refused(_) => {
-                    std::thread::sleep(Duration::from_millis(50));
-                    None
-                }
-            }
-        });
-        acked.push((last, sequence));
+        number += 1;
+        let sequence = publish_until_taken(&mut peer, number);
+        acked.push((number, sequence));
         number += 1;
         expect_held(&broker, &acked);
     }
@@ -113,13 +126,18 @@ fn a_full_disk_refuses_harms_nothing_and_passes() {
     let ballast = disk.path().join("ballast");
     drop(peer);
     broker.kill();
-    // Only now: a broker that can't make its next segment gives back what it has taken of the disk.
+    // Only now: a broker gives back what it has taken of the disk for a segment that is not finished, when it can't
+    // make it, and when it starts.
+    remove_unfinished(&disk.path().join("data/events"));
     fill(&ballast);
     let broker = Broker::start(&config);
-    broker.wait_for_log(&["the journal is refused", "make room on the disk; then start the broker anew"]);
-    broker.kill();
+    broker.wait_for_log(&["the disk is full: publishes are refused until there is room again"]);
+    let mut peer = Peer::welcomed(broker.address());
+    assert_eq!(publish_one(&mut peer, number), Answer::Refused(Code::JournalFull));
+    expect_held(&broker, &acked);
     std::fs::remove_file(&ballast).expect("removes");
-    let broker = Broker::start(&config);
+    let sequence = publish_until_taken(&mut peer, number);
+    acked.push((number, sequence));
     expect_held(&broker, &acked);
     broker.signal(Signal::TERM);
     assert_eq!(broker.end().status.code(), Some(0));

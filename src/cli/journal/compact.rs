@@ -1,10 +1,11 @@
 //! `fanwire journal compact`: nothing kept but the newest record of each topic.
 
-use super::held::{Held, now_us};
+use super::held::Held;
 use super::place::{Place, shown};
 use crate::cli::Failure;
 use crate::cli::progress::Bar;
 use crate::config::quantity::show_size;
+use crate::store::now_us;
 use fanwire_core::journal::compaction::{self, Compacted, TOMBSTONE_AGE_US_MIN, Tombstones};
 use fanwire_core::journal::disk::DiskFile;
 use fanwire_core::journal::names;

@@ -2,9 +2,8 @@
 
 use super::place::{Place, shown};
 use crate::cli::Failure;
-use crate::store::{Append, Directory, boot_id, random_id};
-use fanwire_core::journal::{Log, LogSettings, Opening, Recovery, indexing};
-use std::time::{SystemTime, UNIX_EPOCH};
+use crate::store::{Append, Directory, opening};
+use fanwire_core::journal::{Log, LogSettings, Recovery, indexing};
 
 /// What a segment has if there is none to tell.
 const SEGMENT_BYTES: u32 = 64 << 20;
@@ -32,12 +31,7 @@ impl Held {
         let segment_bytes = full.map(|segment| segment.header.bytes).max();
         let segment_bytes = segment_bytes.and_then(|bytes| u32::try_from(bytes).ok()).unwrap_or(SEGMENT_BYTES);
         let settings = LogSettings { segment_bytes, topics_max: u32::MAX, is_volatile: false, seed: 0 };
-        let opening = Opening {
-            now_us: now_us(),
-            boot: boot_id().map_err(|error| failed(error.to_string()))?,
-            fresh_id: random_id().map_err(|error| failed(error.to_string()))?,
-            repair,
-        };
+        let opening = opening(repair).map_err(|error| failed(error.to_string()))?;
         let (log, recovery) =
             Log::open(opened.clone(), settings, indexing(), &opening).map_err(|error| failed(error.to_string()))?;
         Ok(Held { directory: opened, log, recovery, segment_bytes })
@@ -56,9 +50,4 @@ impl Held {
     pub(super) fn close(self) -> Result<(), Failure> {
         self.log.close().map_err(|error| Failure::Run(format!("the journal can't be closed: {error:?}")))
     }
-}
-
-pub(super) fn now_us() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

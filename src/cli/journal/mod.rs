@@ -11,6 +11,7 @@ mod held;
 mod info;
 mod list;
 mod place;
+mod start;
 mod verify;
 
 use super::Failure;

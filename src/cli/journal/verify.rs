@@ -2,11 +2,13 @@
 //!
 //! ```text
 //!  all segments --verify--> findings --in motion?--> told: file, offset, what, what to do   status 1 if any is damage
-//!                                     '-- a broker writes there: looked at again
+//!                              ^      '-- a broker writes there: looked at again
+//!  the next start, tried out --'      where no broker has it
 //! ```
 
 use super::held::Held;
 use super::place::{Place, described, shown};
+use super::start::NextStart;
 use crate::cli::Failure;
 use crate::cli::progress::Bar;
 use crate::config::quantity::show_size;
@@ -47,10 +49,15 @@ impl Verify {
             place = Place::look(&self.directory)?;
         }
         let mut report = look(&mut place)?;
-        if place.holder.is_some() {
+        let is_refused = if place.holder.is_some() {
             leave_out_motion(&mut place, &mut report);
-        }
-        print(&told(&place, &report))?;
+            false
+        } else {
+            let start = NextStart::of(&place).map_err(|error| Failure::Run(error.to_string()))?;
+            start.judge(&place, &mut report);
+            start.is_refused()
+        };
+        print(&told(&place, &report, is_refused))?;
         if report.is_sound() {
             return Ok(());
         }
@@ -96,12 +103,12 @@ fn leave_out_motion(place: &mut Place, report: &mut Report) {
     }
 }
 
-fn told(place: &Place, report: &Report) -> String {
+fn told(place: &Place, report: &Report, is_refused: bool) -> String {
     let mut text = String::new();
     let mut line = |line: String| writeln!(text, "{line}").expect("writing to a string can't fail");
     for finding in &report.findings {
         let Finding { severity, file, offset, what, .. } = finding;
-        let advice = advice(place, finding);
+        let advice = advice(place, finding, is_refused);
         let file = shown(&place.path.join(file));
         let what = what.strip_prefix(&format!("damaged at offset {offset}: ")).unwrap_or(what);
         let grade = match severity {
@@ -123,26 +130,18 @@ fn told(place: &Place, report: &Report) -> String {
     text
 }
 
-/// What to do about a finding, with the commands that do it.
-fn advice(place: &Place, finding: &Finding) -> String {
+/// What to do about a finding. What a broker refuses has an advice of its own.
+fn advice<'a>(place: &Place, finding: &'a Finding, is_refused: bool) -> &'a str {
     let base = match names::kind(&finding.file) {
         Kind::Segment(base) | Kind::Index(base) => base,
-        _ => return finding.advice.to_owned(),
+        _ => return &finding.advice,
     };
     let is_sealed = place.survey.segments.iter().any(|segment| segment.header.base == base && segment.is_sealed);
-    match (finding.severity, is_sealed) {
-        (Severity::Note, _) => finding.advice.to_owned(),
-        (Severity::Damage, true) => {
-            "restore the file from a copy; a broker starts without it, but histories end there: \
-             to begin behind it, move it and all older segments out of the directory"
-                .to_owned()
-        }
-        (Severity::Damage, false) => format!(
-            "start the broker: what was never durable it cuts; if it refuses, restore the file from a copy, or go on \
-             without what lies behind: fanwire journal verify --repair {}",
-            shown(&place.path)
-        ),
+    if finding.severity == Severity::Damage && is_sealed && !is_refused {
+        return "restore the file from a copy; a broker starts without it, but histories end there: \
+                to begin behind it, move it and all older segments out of the directory";
     }
+    &finding.advice
 }
 
 /// Opens the journal as a broker does that may go on without what is damaged, and tells what was done.
@@ -167,7 +166,7 @@ fn repaired(path: &Path, recovery: &Recovery) -> String {
     }
     recovery.notes.iter().for_each(|note| line(format!("note: {note}")));
     match recovery.epoch_change {
-        Some(EpochChange::Repaired | EpochChange::PowerLost) => line(format!(
+        Some(EpochChange::Repaired | EpochChange::PowerLost | EpochChange::Cut) => line(format!(
             "epoch {} has begun: who resumes from an earlier one is told that records may be missing",
             recovery.epoch
         )),

@@ -24,7 +24,7 @@
 use super::catalog::{Catalog, Segment, SegmentEnd};
 use super::disk::{Disk, DiskError, DiskFile};
 use super::format::{
-    BATCH_BYTES, Batch, HEADER_BYTES, Item, NO_BASE, Record, SegmentHeader, TopicItem, fill_batch, write_item,
+    BATCH_BYTES, Batch, HEADER_BYTES, Item, NO_BASE, Record, SegmentHeader, TopicItem, VERSION, fill_batch, write_item,
 };
 use super::index::{Index, build_covering};
 use super::names;
@@ -353,7 +353,7 @@ fn write_files<D: Disk>(
     let first = &sources[0];
     let header = read_header(&first.file).map_err(|fault| CompactionError::Fault { base: first.base, fault })?;
     let bytes = (u64::from(choice.end) + 4).next_multiple_of(ROUND_BYTES);
-    let header = SegmentHeader { created_us: now_us, bytes, is_compacted: true, ..header };
+    let header = SegmentHeader { version: VERSION, created_us: now_us, bytes, is_compacted: true, ..header };
     let file = disk.create(&format!("{:020}.segment.making", first.base), bytes)?;
     file.write(0, &header.encode())?;
     let mut writer = Writer::new(Some(file.clone()), header.salt());
@@ -487,6 +487,8 @@ impl<F: DiskFile> Writer<F> {
             checksum_before: self.checksum_before,
             durable: self.position,
             time_us: self.time_us,
+            // It is synced before it gets its name.
+            rest: 0,
         };
         fill_batch(&batch, self.salt, &mut self.batch);
         if let Some(file) = &self.file {

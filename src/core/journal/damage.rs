@@ -6,7 +6,9 @@
 //!
 //!  something durable is hit      -> corruption: refused, unless repair is asked for
 //!  same boot, a sound batch lies behind the break  -> corruption too: only the last batch can be torn
-//!  else                          -> what lies behind was never durable: cut
+//!  same boot, and no process's end leaves such a batch  -> corruption too
+//!  else                          -> what lies behind was never durable: cut, and a new epoch unless it is proven
+//!                                   that nothing of it was released
 //! ```
 //!
 //! A cut destroys nothing: later segments are set aside first, from the last on; then the bytes behind the break are
@@ -14,12 +16,14 @@
 //! crash comes between, the next start sees the same break, or none, and the epoch that is due stands in the state.
 
 use super::disk::{Disk, DiskError, DiskFile};
-use super::format::{HEADER_BYTES, SegmentHeader};
+use super::format::{HEADER_BYTES, SegmentHeader, VERSION};
+use super::found::FoundSegment;
 use super::names;
 use super::open_error::{Fault, OpenError};
-use super::recovery::{Cut, FoundSegment, Start, Walk};
+use super::recovery::{Cut, EpochChange, Start, Walk};
 use super::replay::{Replayed, marks_behind, raw_marks, written_end};
-use super::state::store_whole;
+use super::state::{State, store_whole};
+use super::tear::Tear;
 
 /// Bytes that are copied or zeroed at once.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -65,17 +69,20 @@ struct Evidence {
 }
 
 impl<D: Disk> Walk<'_, D> {
-    /// Decides what a break means, and cuts there. Says whether that was a repair.
-    pub(super) fn cut(&mut self, found: &Break) -> Result<bool, OpenError> {
-        let name = names::segment(self.segments[found.index].base);
+    /// Decides what a break means, and cuts there. Says why that begins an epoch, if it does.
+    pub(super) fn cut(&mut self, found: &Break) -> Result<Option<EpochChange>, OpenError> {
+        let base = self.segments[found.index].base;
+        let name = names::segment(base);
         let evidence = self.evidence(found).map_err(|error| OpenError::disk(&name, error))?;
+        let tear = self.tear(found).map_err(|error| OpenError::disk(&name, error))?;
         let is_torn_only = self.recovery.start != Start::PowerLost;
         let is_forced = match &found.why {
             Damaged::Header(_) | Damaged::StaleState => true,
             Damaged::Short { next_base } => *next_base <= found.position,
             Damaged::Blank | Damaged::Batch | Damaged::Rest => false,
         };
-        let is_corrupt = is_forced || evidence.durable > found.position || (is_torn_only && evidence.is_followed);
+        let is_excluded = is_torn_only && (evidence.is_followed || tear == Tear::Excluded);
+        let is_corrupt = is_forced || evidence.durable > found.position || is_excluded;
         if is_corrupt && !self.opening.repair {
             let fault = match &found.why {
                 Damaged::Header(fault) => fault.clone(),
@@ -88,14 +95,35 @@ impl<D: Disk> Walk<'_, D> {
             let file = if matches!(found.why, Damaged::StaleState) { names::STATE } else { &name };
             return Err(OpenError::new(file, fault));
         }
-        if is_corrupt {
-            self.state.epoch_due = true;
+        let change = match (is_corrupt, tear) {
+            (true, _) => Some(EpochChange::Repaired),
+            (false, Tear::Possible) if self.recovery.start == Start::Killed => Some(EpochChange::Cut),
+            _ => None,
+        };
+        if change.is_some() || self.state.end_base > base {
+            let (epoch_due, end_base) = (self.state.epoch_due || change.is_some(), self.state.end_base.min(base));
+            self.state = State { epoch_due, end_base, ..self.state };
             self.state.store(&mut self.disk).map_err(|error| OpenError::disk(names::STATE, error))?;
         }
         if !matches!(found.why, Damaged::StaleState) {
             self.cut_off(found).map_err(|error| OpenError::disk(&name, error))?;
         }
-        Ok(is_corrupt)
+        Ok(change)
+    }
+
+    /// Whether what is cut there was never released, as far as that can be told.
+    fn tear(&self, found: &Break) -> Result<Tear, DiskError> {
+        let segment = &self.segments[found.index];
+        match (self.recovery.start, &found.why, segment.header, &self.last) {
+            // What was closed ends where its state says, and nothing of it is cut unless that is asked for.
+            (Start::Clean | Start::Fresh, ..) => Ok(Tear::Proven),
+            (Start::Killed, Damaged::Batch, Some(header), Some(last)) => {
+                Tear::at(&segment.file, &header, found.offset, last.checksum)
+            }
+            // A header is written before the segment gets its name.
+            (Start::Killed, Damaged::Blank, ..) => Ok(Tear::Excluded),
+            _ => Ok(Tear::Possible),
+        }
     }
 
     fn evidence(&self, found: &Break) -> Result<Evidence, DiskError> {
@@ -225,7 +253,7 @@ impl<D: Disk> Walk<'_, D> {
         let kept_as = if end == 0 { None } else { Some(self.keep(base, 0, &held)?) };
         let bytes = u64::from(self.settings.segment_bytes);
         let (journal, epoch, created_us) = (self.state.journal, self.state.epoch, self.opening.now_us);
-        let header = SegmentHeader { journal, base, epoch, created_us, bytes, is_compacted: false };
+        let header = SegmentHeader { version: VERSION, journal, base, epoch, created_us, bytes, is_compacted: false };
         let file = self.disk.create(names::PREPARED, bytes)?;
         file.write(0, &header.encode())?;
         file.sync()?;

@@ -18,8 +18,8 @@ pub use fanwire_wire::frame::Producer;
 
 /// Bytes of a segment's header; the first item stands behind it.
 pub const HEADER_BYTES: u32 = 64;
-/// The newest version of the format, and the only one so far.
-pub const VERSION: u16 = 1;
+/// The version of the format that is written. Version 1 is read, too: its batches do not tell their rest.
+pub const VERSION: u16 = 2;
 /// Bytes of an item before what is its kind's own: length, checksum, kind, flags, two more of its kind.
 const ITEM_BYTES_MIN: usize = 12;
 /// Bytes of a batch item.
@@ -37,6 +37,9 @@ const MAGIC: [u8; 8] = *b"FWJRNL\r\n";
 /// Stands in every batch, so that batches behind a damaged place are found again.
 pub const BATCH_MARK: [u8; 8] = [0xF5, b'F', b'W', b'B', b'A', b'T', b'C', b'H'];
 
+/// What three bytes hold.
+const REST_MAX: u32 = (1 << 24) - 1;
+
 const BATCH: u8 = 1;
 const TOPIC: u8 = 2;
 const RECORD: u8 = 3;
@@ -45,6 +48,8 @@ const HAS_PRODUCER: u8 = 0x01;
 /// A segment's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentHeader {
+    /// The version of the format that it was written in.
+    pub version: u16,
     /// Names the journal, so that another one's segment is known as foreign.
     pub journal: [u8; 16],
     /// Its records have this position or a later one.
@@ -75,7 +80,7 @@ impl SegmentHeader {
     pub fn encode(&self) -> [u8; HEADER_BYTES as usize] {
         let mut out = [0; HEADER_BYTES as usize];
         out[..8].copy_from_slice(&MAGIC);
-        out[8..10].copy_from_slice(&VERSION.to_le_bytes());
+        out[8..10].copy_from_slice(&self.version.to_le_bytes());
         out[10..12].copy_from_slice(&u16::from(self.is_compacted).to_le_bytes());
         out[16..32].copy_from_slice(&self.journal);
         out[32..40].copy_from_slice(&self.base.to_le_bytes());
@@ -98,13 +103,14 @@ impl SegmentHeader {
         }
         let mut blank = *bytes;
         blank[12..16].fill(0);
-        let is_sound = version == VERSION && u16_at(bytes, 10) <= 1 && crc32c::crc32c(&blank) == u32_at(bytes, 12);
+        let is_sound = version > 0 && u16_at(bytes, 10) <= 1 && crc32c::crc32c(&blank) == u32_at(bytes, 12);
         if !is_sound {
             return Err(HeaderFault::Damaged);
         }
         let mut journal = [0; 16];
         journal.copy_from_slice(&bytes[16..32]);
         Ok(SegmentHeader {
+            version,
             journal,
             base: u64_at(bytes, 32),
             epoch: u64_at(bytes, 40),
@@ -133,6 +139,17 @@ pub struct Batch {
     pub durable: u64,
     /// When it was written, in microseconds since 1970-01-01 UTC.
     pub time_us: u64,
+    /// One more than the bytes behind its last byte with two bits or more; 0: not told. No single flipped bit makes
+    /// that byte zero: where zeros begin before it, the batch was never whole.
+    pub rest: u32,
+}
+
+impl Batch {
+    /// The rest of a batch of these bytes.
+    pub fn rest_of(bytes: &[u8]) -> u32 {
+        let behind = bytes.iter().rev().position(|byte| byte.count_ones() > 1);
+        behind.and_then(|behind| u32::try_from(behind + 1).ok()).filter(|rest| *rest <= REST_MAX).unwrap_or(0)
+    }
 }
 
 /// A topic's name, and where its records go on in earlier segments.
@@ -249,7 +266,7 @@ fn parse_item(item: &[u8]) -> Option<Item<'_>> {
 }
 
 fn parse_batch(item: &[u8]) -> Option<Item<'_>> {
-    let is_one = item.len() == BATCH_BYTES as usize && item[9..12] == [0; 3] && item[16..24] == BATCH_MARK;
+    let is_one = item.len() == BATCH_BYTES as usize && item[16..24] == BATCH_MARK;
     is_one.then(|| {
         Item::Batch(Batch {
             count: u32_at(item, 12),
@@ -257,6 +274,7 @@ fn parse_batch(item: &[u8]) -> Option<Item<'_>> {
             bytes: u32_at(item, 32),
             checksum_before: u32_at(item, 36),
             time_us: u64_at(item, 40),
+            rest: u32_at(item, 8) >> 8,
         })
     })
 }
@@ -370,7 +388,7 @@ fn write_record(record: &Record<'_>, out: &mut Vec<u8>) {
 /// When `out` does not begin with [`BATCH_BYTES`] that were kept for it.
 pub fn fill_batch(batch: &Batch, salt: u32, out: &mut [u8]) {
     let item = &mut out[..BATCH_BYTES as usize];
-    item[8..12].copy_from_slice(&[BATCH, 0, 0, 0]);
+    item[8..12].copy_from_slice(&(batch.rest << 8 | u32::from(BATCH)).to_le_bytes());
     item[12..16].copy_from_slice(&batch.count.to_le_bytes());
     item[16..24].copy_from_slice(&BATCH_MARK);
     item[24..32].copy_from_slice(&batch.durable.to_le_bytes());
@@ -413,7 +431,7 @@ mod tests {
 
     #[test]
     fn items_are_read_as_they_were_written_and_by_nobody_else() {
-        let batch = Batch { count: 1, bytes: 200, checksum_before: 5, durable: 4, time_us: 8 };
+        let batch = Batch { count: 1, bytes: 200, checksum_before: 5, durable: 4, time_us: 8, rest: 0x01_0203 };
         let topic = TopicItem {
             number: 3,
             sequence_before: 1,
@@ -440,6 +458,18 @@ mod tests {
     }
 
     #[test]
+    fn the_rest_of_a_batch_is_what_a_flipped_bit_may_turn_to_zeros() {
+        assert_eq!(Batch::rest_of(&[7, 3]), 1);
+        assert_eq!(Batch::rest_of(&[3, 0x40, 0, 1, 0]), 5);
+        assert_eq!(Batch::rest_of(&[0, 0x40, 0]), 0);
+        let mut long = vec![0; REST_MAX as usize];
+        long[0] = 3;
+        assert_eq!(Batch::rest_of(&long), REST_MAX);
+        long.push(0);
+        assert_eq!(Batch::rest_of(&long), 0, "it can't be told");
+    }
+
+    #[test]
     fn a_record_knows_how_many_bytes_it_takes() {
         let record = record(b"payload");
         let mut out = Vec::new();
@@ -449,13 +479,17 @@ mod tests {
 
     #[test]
     fn a_header_is_read_as_it_was_written_and_every_flipped_bit_shows() {
-        let header = SegmentHeader { journal: [3; 16], base: 1, epoch: 2, created_us: 3, bytes: 4, is_compacted: true };
-        let bytes = header.encode();
-        assert_eq!(SegmentHeader::decode(&bytes), Ok(header));
-        for bit in 0..bytes.len() * 8 {
-            let mut flipped = bytes;
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(SegmentHeader::decode(&flipped).is_err(), "bit {bit}");
+        for version in 1..=VERSION {
+            let (base, epoch, created_us, bytes) = (1, 2, 3, 4);
+            let header =
+                SegmentHeader { version, journal: [3; 16], base, epoch, created_us, bytes, is_compacted: true };
+            let bytes = header.encode();
+            assert_eq!(SegmentHeader::decode(&bytes), Ok(header));
+            for bit in 0..bytes.len() * 8 {
+                let mut flipped = bytes;
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                assert!(SegmentHeader::decode(&flipped).is_err(), "bit {bit}");
+            }
         }
     }
 }

@@ -54,6 +54,10 @@ use std::sync::Weak;
 /// Bytes that a journal which releases what is durable may hold back, before it takes nothing more.
 const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// A journal that has been idle for so long after a sync writes down how far it is synced, in microseconds. That takes
+/// the thread that syncs: whoever publishes one record at a time must not meet it.
+const IDLE_US: u64 = 1_000_000;
+
 /// When a journal's records are synced, and released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SyncMode {
@@ -455,7 +459,7 @@ impl<D: Disk> Keeper<D> {
         }
         let is_full = kept.is_full_unrequested();
         if !kept.is_sync_due(now_us) && !is_full {
-            return None;
+            return kept.take_note(now_us);
         }
         let task = kept.log.sync_task().filter(|task| task.position() > kept.sync_requested || is_full)?;
         kept.sync_requested = task.position();
@@ -472,11 +476,12 @@ impl<D: Disk> Keeper<D> {
 
     /// When [`Keeper::take_sync`] has something next for some journal, by the wall clock.
     pub fn next_sync_us(&self) -> Option<u64> {
-        let due = |kept: &Kept<D>| match kept.sync {
+        let sync = |kept: &Kept<D>| match kept.sync {
             SyncMode::Every(period_us) => Some(kept.unsynced_since_us? + period_us),
             _ => None,
         };
-        self.logs.iter().filter_map(due).min()
+        let due = |kept: &Kept<D>| [sync(kept), kept.idle_since_us.map(|since_us| since_us + IDLE_US)];
+        self.logs.iter().flat_map(due).flatten().min()
     }
 
     /// A sync has ended.
@@ -485,6 +490,7 @@ impl<D: Disk> Keeper<D> {
         match outcome {
             Ok(()) => {
                 kept.log.note_synced(task);
+                kept.idle_since_us = kept.log.is_note_due().then_some(self.now_us);
                 self.release_durable(journal);
             }
             Err(error) => kept.log.note_sync_failed(error),

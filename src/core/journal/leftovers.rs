@@ -5,8 +5,8 @@
 //! there twice.
 
 use super::disk::{Disk, DiskError};
+use super::found::FoundSegment;
 use super::names;
-use super::recovery::FoundSegment;
 use super::replay::replay;
 use super::standing::Standing;
 

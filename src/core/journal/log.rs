@@ -20,13 +20,13 @@ use super::catalog::{Catalog, Segment, SegmentEnd, SharedCatalog, Tail, TopicEnd
 use super::disk::{Disk, DiskError, DiskFile};
 use super::format::{
     BATCH_BYTES, Batch, Found, HEADER_BYTES, Item, PRODUCER_BYTES, RECORD_BYTES, Record, SegmentHeader, TOPIC_BYTES,
-    TopicItem, fill_batch, read_item, write_item,
+    TopicItem, VERSION, fill_batch, read_item, write_item,
 };
 use super::names;
 use super::open_error::OpenError;
 use super::producers::{Accepted, Known};
 use super::publication::{Admission, CommitError, Committed, Ordered, Publication, Refusal, TopicRef};
-use super::recovery::{Opening, Recovery};
+use super::recovery::{Opening, Recovered, Recovery};
 use super::replay::Replayed;
 use super::standing::Standing;
 use super::state::State;
@@ -68,7 +68,7 @@ pub(super) struct OpenSegment<F> {
     pub(super) numbers: Vec<TopicKey>,
     /// Where the newest topic item stands, the batch's included; 0: none.
     pub(super) newest_topic: u32,
-    /// Whether it takes nothing more, because it is of an earlier epoch.
+    /// Whether it takes nothing more, because it is of an earlier epoch, or of an earlier version.
     pub(super) is_closed: bool,
     /// Up to here something may stand behind the offset that was never released.
     pub(super) dirty_end: u32,
@@ -119,18 +119,11 @@ pub struct Log<D: Disk> {
     pub(super) unsynced: Vec<(u64, D::File)>,
     pub(super) unsealed: VecDeque<u64>,
     pub(super) is_sealing: bool,
+    /// Whether it is still to be written down that the journal runs: nothing is appended before.
+    pub(super) is_unsettled: bool,
     pub(super) failure: Option<String>,
     /// A failed sync of names of which the state file does not know yet.
     pub(super) unwritten_failure: Option<DiskError>,
-}
-
-/// What recovery hands over.
-pub(super) struct Recovered<D: Disk> {
-    pub(super) disk: D,
-    pub(super) state: State,
-    pub(super) standing: Standing,
-    pub(super) segments: Vec<Segment<D::File>>,
-    pub(super) open: OpenSegment<D::File>,
 }
 
 impl<D: Disk> Log<D> {
@@ -149,7 +142,7 @@ impl<D: Disk> Log<D> {
     }
 
     fn new(recovered: Recovered<D>, settings: LogSettings, indexing: Indexing<D>) -> Log<D> {
-        let Recovered { disk, state, standing, segments, open } = recovered;
+        let Recovered { disk, state, standing, segments, open, is_unsettled } = recovered;
         let unsealed = segments.iter().filter(|segment| segment.end.is_some() && !segment.is_sealed);
         let pending = Pending {
             bytes: vec![0; BATCH_BYTES as usize],
@@ -173,11 +166,12 @@ impl<D: Disk> Log<D> {
             prepared: None,
             is_segment_wanted: false,
             is_preparing: false,
-            shortage: None,
+            shortage: is_unsettled.then_some(DiskError::Full),
             names: Names::default(),
             // What was not sealed, recovery has synced, or the end of the last life.
             unsynced: Vec::new(),
             is_sealing: false,
+            is_unsettled,
             failure: None,
             unwritten_failure: None,
         }
@@ -190,8 +184,10 @@ impl<D: Disk> Log<D> {
 
     /// Orders a publication and puts it into the batch, if nothing stands against it.
     pub fn admit(&mut self, publication: &Publication<'_>, now_us: u64) -> Admission {
-        if self.failure.is_some() {
-            return Admission::Refused(Refusal::Failed);
+        match (&self.failure, self.is_unsettled) {
+            (Some(_), _) => return Admission::Refused(Refusal::Failed),
+            (None, true) => return Admission::Refused(Refusal::Full),
+            (None, false) => {}
         }
         let key = match publication.topic {
             TopicRef::Key(key) => Some(key),
@@ -339,6 +335,10 @@ impl<D: Disk> Log<D> {
     }
 
     fn write_batch(&mut self) -> Result<(), CommitError> {
+        if !self.clean_tail() {
+            self.take_back_batch();
+            return Err(CommitError::Full);
+        }
         let Log { pending, open, standing, .. } = self;
         let bytes = pending.bytes.len() as u32;
         let batch = Batch {
@@ -347,6 +347,7 @@ impl<D: Disk> Log<D> {
             checksum_before: open.checksum,
             durable: self.durable,
             time_us: standing.time_us,
+            rest: Batch::rest_of(&pending.bytes[BATCH_BYTES as usize..]),
         };
         fill_batch(&batch, open.salt, &mut pending.bytes);
         if let Err(error) = open.file.write(open.offset.into(), &pending.bytes) {
@@ -374,7 +375,7 @@ impl<D: Disk> Log<D> {
     }
 
     /// Part of a batch that found no room may stand behind the end, or all of it: a start must not find what was never
-    /// released. If there is no room for zeros either, the next batch is written over it. Says whether all is clean.
+    /// released. If there is no room for zeros either, nothing is appended before there is. Says whether all is clean.
     pub(super) fn clean_tail(&mut self) -> bool {
         let open = &mut self.open;
         if open.dirty_end > open.offset {
@@ -440,6 +441,7 @@ impl<D: Disk> Log<D> {
         }
         let prepared = self.prepared.as_mut().expect("a roll needs a prepared segment");
         let header = SegmentHeader {
+            version: VERSION,
             journal: self.state.journal,
             base: self.standing.position + 1,
             epoch: self.state.epoch,
@@ -526,11 +528,6 @@ impl<D: Disk> Log<D> {
         self.shortage.as_ref()
     }
 
-    /// Topics that it knows.
-    pub fn topics_count(&self) -> usize {
-        self.standing.topics.count()
-    }
-
     /// Where a topic ends, records that are not committed included; none if it never had one.
     pub fn topic_end(&self, name: &str) -> Option<TopicEnd> {
         self.find(name).map(|key| self.topic_end_of(key)).filter(|end| end.sequence > 0)
@@ -539,6 +536,11 @@ impl<D: Disk> Log<D> {
     /// The same by key; the sequence is 0 if it never had a record.
     pub fn topic_end_of(&self, key: TopicKey) -> TopicEnd {
         self.standing.topics.get(key).end()
+    }
+
+    /// Topics that it knows.
+    pub fn topics_count(&self) -> usize {
+        self.standing.topics.count()
     }
 
     /// A topic's name.

@@ -58,6 +58,8 @@ pub enum Fault {
         /// The last one.
         to: u64,
     },
+    /// It was there when the journal was synced last, as its newest segment.
+    NewestMissing,
     /// It ends too early.
     Short {
         /// Where.
@@ -122,6 +124,7 @@ impl fmt::Display for Fault {
             Fault::Missing { from, to } => {
                 write!(formatter, "the segment behind it with positions {from} to {to} is missing")
             }
+            Fault::NewestMissing => formatter.write_str("it is missing, and was the newest segment"),
             Fault::Short { offset } => {
                 write!(formatter, "its records end at offset {offset}, before the next segment's begin")
             }
@@ -151,6 +154,7 @@ impl Fault {
                 | Fault::Short { .. }
                 | Fault::Corrupt { .. }
                 | Fault::SequencesUnknown
+                | Fault::NewestMissing
         )
     }
 
@@ -174,6 +178,7 @@ impl Fault {
             Fault::SequencesUnknown => {
                 "restore a snapshot from a copy, or repair: topics without a record left begin again with sequence 1"
             }
+            Fault::NewestMissing => "restore the file from a copy, or repair to go on without it, in a new epoch",
             Fault::StateMissing | Fault::StateDamaged | Fault::StateStale => {
                 "restore it from a copy, or repair to go on with what the segments hold, in a new epoch"
             }

@@ -16,16 +16,17 @@
 use super::catalog::{Segment, SegmentEnd};
 use super::damage::{Break, Damaged};
 use super::disk::{Disk, DiskError, DiskFile};
-use super::format::{HEADER_BYTES, HeaderFault, SegmentHeader};
+use super::format::{SegmentHeader, VERSION};
+use super::found::{Directory, FoundSegment, found_segments};
 use super::leftovers;
-use super::log::{LogSettings, OpenSegment, Recovered};
+use super::log::{LogSettings, OpenSegment};
 use super::names::{self, Kind};
 use super::open_error::{Fault, OpenError};
 use super::replay::{Replayed, Stop, replay, written_end};
 use super::snapshot::{self, SnapshotFault};
 use super::standing::Standing;
 use super::state::{State, StateFault};
-use super::tasks::{Indexing, snapshot_bases};
+use super::tasks::Indexing;
 
 /// What an opening knows that the directory does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,8 @@ pub enum EpochChange {
     Fresh,
     /// The machine stopped without the journal being closed: records may be missing that were released.
     PowerLost,
+    /// Something was cut that may have been released.
+    Cut,
     /// Damage was cut out because that was asked for.
     Repaired,
 }
@@ -96,22 +99,21 @@ pub struct Recovery {
     pub epoch: u64,
     /// Why that is a new one.
     pub epoch_change: Option<EpochChange>,
+    /// Whether there was no room to write down that the journal runs: nothing is taken before there is.
+    pub is_unsettled: bool,
     /// What people should know besides, a sentence each.
     pub notes: Vec<String>,
 }
 
-/// A segment as it was found.
-pub(super) struct FoundSegment<F> {
-    pub(super) base: u64,
-    pub(super) file: F,
-    /// None: zeros stand where it belongs, or damage.
-    pub(super) header: Option<SegmentHeader>,
-    /// What is wrong with it.
-    pub(super) fault: Option<Fault>,
-    /// Where it ends, as far as that is known.
-    pub(super) end: Option<SegmentEnd>,
-    /// Whether it has a sound index: then it was synced.
-    pub(super) is_indexed: bool,
+/// What is handed over to the log.
+pub(super) struct Recovered<D: Disk> {
+    pub(super) disk: D,
+    pub(super) state: State,
+    pub(super) standing: Standing,
+    pub(super) segments: Vec<Segment<D::File>>,
+    pub(super) open: OpenSegment<D::File>,
+    /// Whether there was no room to write down that the journal runs.
+    pub(super) is_unsettled: bool,
 }
 
 impl Recovery {
@@ -131,6 +133,7 @@ impl Recovery {
             cuts: Vec::new(),
             epoch: 0,
             epoch_change: None,
+            is_unsettled: false,
             notes: Vec::new(),
         }
     }
@@ -148,9 +151,15 @@ pub(super) fn recover<D: Disk>(
     }
     let directory = Directory::list(&mut disk)?;
     match State::load(&mut disk) {
-        Ok(state) if state.is_new => {
-            directory.must_be_untouched(&mut disk)?;
+        Ok(state) if state.is_new && !(opening.repair && directory.is_touched(&mut disk)?) => {
+            if directory.is_touched(&mut disk)? {
+                return Err(OpenError::new(names::STATE, Fault::StateStale));
+            }
             fresh(disk, settings, opening, state)
+        }
+        Ok(state) if state.is_new => {
+            let state = directory.state_of_headers(&mut disk, Fault::StateStale)?;
+            reopen(disk, settings, indexing, opening, &directory, state)
         }
         Ok(state) => reopen(disk, settings, indexing, opening, &directory, state),
         Err(StateFault::Missing) if directory.segments.is_empty() && directory.snapshots.is_empty() => {
@@ -161,7 +170,8 @@ pub(super) fn recover<D: Disk>(
         Err(StateFault::Newer(version)) => Err(OpenError::new(names::STATE, Fault::Newer { version })),
         Err(StateFault::Disk(error)) => Err(OpenError::disk(names::STATE, error)),
         Err(fault) if opening.repair => {
-            let state = directory.state_of_headers(&mut disk, &fault)?;
+            let fault = if fault == StateFault::Missing { Fault::StateMissing } else { Fault::StateDamaged };
+            let state = directory.state_of_headers(&mut disk, fault)?;
             reopen(disk, settings, indexing, opening, &directory, state)
         }
         Err(StateFault::Missing) => Err(OpenError::new(names::STATE, Fault::StateMissing)),
@@ -177,6 +187,7 @@ fn fresh<D: Disk>(
     mut state: State,
 ) -> Result<(Recovered<D>, Recovery), OpenError> {
     let header = SegmentHeader {
+        version: VERSION,
         journal: state.journal,
         base: 1,
         epoch: state.epoch,
@@ -187,7 +198,8 @@ fn fresh<D: Disk>(
     let name = names::segment(header.base);
     let made = first_segment(&mut disk, settings, &header, &name);
     let file = made.map_err(|error| OpenError::disk(&name, error))?;
-    state = State { boot: opening.boot, epoch: state.epoch, ..State::unknown(state.journal) };
+    let (boot, epoch, end_base) = (opening.boot, state.epoch, header.base);
+    state = State { boot, epoch, end_base, ..State::unknown(state.journal) };
     if !settings.is_volatile {
         state.store(&mut disk).map_err(|error| OpenError::disk(names::STATE, error))?;
     }
@@ -196,7 +208,8 @@ fn fresh<D: Disk>(
     let empty = Replayed::none(&header);
     let open = OpenSegment::new(&header, file, empty, false);
     let recovery = Recovery { epoch, epoch_change: Some(EpochChange::Fresh), ..Recovery::new(Start::Fresh) };
-    Ok((Recovered { disk, state, standing: Standing::new(settings.seed), segments, open }, recovery))
+    let standing = Standing::new(settings.seed);
+    Ok((Recovered { disk, state, standing, segments, open, is_unsettled: false }, recovery))
 }
 
 fn first_segment<D: Disk>(
@@ -252,13 +265,14 @@ fn reopen<D: Disk>(
     };
     let note = |base: &u64| format!("{} was compacted away before, and is removed now", names::segment(*base));
     walk.recovery.notes.extend(covered.iter().map(note));
+    let is_short = walk.go_on_without_newest()?;
     let begin = walk.choose_snapshot()?;
     walk.look_at_sealed(begin)?;
-    let is_repaired = match walk.replay_from(begin)? {
-        None => false,
-        Some(found) => walk.cut(&found)?,
-    };
-    walk.settle(begin, is_repaired)?;
+    let mut change = is_short.then_some(EpochChange::Repaired);
+    if let Some(found) = walk.replay_from(begin)? {
+        change = walk.cut(&found)?.or(change);
+    }
+    // Before anything is written that needs room: they may have taken the last of it.
     for name in &directory.making {
         match walk.disk.remove(name) {
             // One of them may have been made anew, and finished.
@@ -266,6 +280,7 @@ fn reopen<D: Disk>(
             Err(error) => return Err(OpenError::disk(name, error)),
         }
     }
+    walk.settle(begin, change)?;
     Ok(walk.finish(begin))
 }
 
@@ -277,109 +292,6 @@ fn distrust<D: Disk>(disk: &mut D, state: &State) -> Result<(), OpenError> {
     let mut files = disk.list().map_err(on_disk)?;
     files.retain(|name| names::kind(name) != Kind::Other);
     disk.forget(&files).map_err(|why| OpenError::new(names::STATE, Fault::SyncFailed { why }))
-}
-
-/// What files there are.
-struct Directory {
-    segments: Vec<u64>,
-    snapshots: Vec<u64>,
-    making: Vec<String>,
-}
-
-impl Directory {
-    fn list<D: Disk>(disk: &mut D) -> Result<Directory, OpenError> {
-        let names = disk.list().map_err(|error| OpenError::disk("the directory", error))?;
-        let segment = |name: &String| match names::kind(name) {
-            Kind::Segment(base) => Some(base),
-            _ => None,
-        };
-        let mut segments: Vec<u64> = names.iter().filter_map(segment).collect();
-        segments.sort_unstable();
-        let snapshots = snapshot_bases(&names);
-        let making = names.into_iter().filter(|name| names::kind(name) == Kind::Making).collect();
-        Ok(Directory { segments, snapshots, making })
-    }
-
-    /// A state that says that the journal is still being made: then there may be an empty first segment, and no more.
-    fn must_be_untouched<D: Disk>(&self, disk: &mut D) -> Result<(), OpenError> {
-        for base in &self.segments {
-            let name = names::segment(*base);
-            let file = disk.open(&name).map_err(|error| OpenError::disk(&name, error))?;
-            let written = written_end(&file, HEADER_BYTES).map_err(|error| OpenError::disk(&name, error))?;
-            if *base != 1 || written > HEADER_BYTES {
-                return Err(OpenError::new(names::STATE, Fault::StateStale));
-            }
-        }
-        Ok(())
-    }
-
-    /// What can be known without a state file.
-    fn state_of_headers<D: Disk>(&self, disk: &mut D, fault: &StateFault) -> Result<State, OpenError> {
-        for base in self.segments.iter().rev() {
-            let name = names::segment(*base);
-            let file = disk.open(&name).map_err(|error| OpenError::disk(&name, error))?;
-            if let Ok(Ok(header)) = header_of(&file) {
-                let mut state = State::unknown(header.journal);
-                state.epoch = header.epoch;
-                return Ok(state);
-            }
-        }
-        let fault = if *fault == StateFault::Missing { Fault::StateMissing } else { Fault::StateDamaged };
-        Err(OpenError::new(names::STATE, fault))
-    }
-}
-
-fn header_of<F: DiskFile>(file: &F) -> Result<Result<SegmentHeader, HeaderFault>, DiskError> {
-    let mut bytes = [0; HEADER_BYTES as usize];
-    if file.bytes() < u64::from(HEADER_BYTES) {
-        return Ok(Err(HeaderFault::Damaged));
-    }
-    file.read(0, &mut bytes)?;
-    Ok(SegmentHeader::decode(&bytes))
-}
-
-fn found_segments<D: Disk>(
-    disk: &mut D,
-    directory: &Directory,
-    indexing: &Indexing<D>,
-    state: &State,
-) -> Result<Vec<FoundSegment<D::File>>, OpenError> {
-    let mut segments = Vec::new();
-    for base in &directory.segments {
-        let name = names::segment(*base);
-        let on_disk = |error| OpenError::disk(&name, error);
-        let file = disk.open(&name).map_err(on_disk)?;
-        let (header, fault) = match header_of(&file).map_err(on_disk)? {
-            Ok(header) if header.journal != state.journal => return Err(OpenError::new(&name, Fault::Foreign)),
-            Ok(header) if header.base != *base || *base == 0 => {
-                return Err(OpenError::new(&name, Fault::Misnamed { base: header.base }));
-            }
-            Ok(header) if header.bytes != file.bytes() || header.bytes > u64::from(u32::MAX) => {
-                (None, Some(Fault::Size { bytes: file.bytes(), expected: header.bytes }))
-            }
-            Ok(header) => (Some(header), None),
-            Err(HeaderFault::Newer(version)) => return Err(OpenError::new(&name, Fault::Newer { version })),
-            Err(_) if file.bytes() < u64::from(HEADER_BYTES) => {
-                (None, Some(Fault::Size { bytes: file.bytes(), expected: HEADER_BYTES.into() }))
-            }
-            Err(fault) => {
-                let mut bytes = [0; HEADER_BYTES as usize];
-                file.read(0, &mut bytes).map_err(on_disk)?;
-                let is_blank = bytes.iter().all(|byte| *byte == 0);
-                let fault = if fault == HeaderFault::Foreign { Fault::NoSegment } else { Fault::HeaderDamaged };
-                (None, (!is_blank).then_some(fault))
-            }
-        };
-        let end = match &header {
-            Some(header) => {
-                (indexing.end)(disk, header).map_err(|error| OpenError::disk(&names::index(*base), error))?
-            }
-            None => None,
-        };
-        let is_indexed = end.is_some();
-        segments.push(FoundSegment { base: *base, file, header, fault, end, is_indexed });
-    }
-    Ok(segments)
 }
 
 /// The way through what was found.
@@ -397,6 +309,27 @@ pub(super) struct Walk<'a, D: Disk> {
 }
 
 impl<D: Disk> Walk<'_, D> {
+    /// The newest segment that is known to have been there must be there. Without it, says that this is a repair, if
+    /// one is asked for; snapshots of what is lost go with it.
+    fn go_on_without_newest(&mut self) -> Result<bool, OpenError> {
+        let Some(last) = self.segments.last().map(|segment| segment.base) else { return Ok(false) };
+        // A segment's name is durable before the state tells of it, and before there is a snapshot of its base.
+        let known = self.state.end_base.max(self.snapshots.last().copied().unwrap_or(0));
+        if known <= last {
+            return Ok(false);
+        }
+        if !self.opening.repair {
+            return Err(OpenError::new(&names::segment(known), Fault::NewestMissing));
+        }
+        self.state = State { epoch_due: true, end_base: last, ..self.state };
+        self.state.store(&mut self.disk).map_err(|error| OpenError::disk(names::STATE, error))?;
+        while let Some(base) = self.snapshots.pop_if(|base| *base > last) {
+            let name = names::snapshot(base);
+            self.disk.remove(&name).map_err(|error| OpenError::disk(&name, error))?;
+        }
+        Ok(true)
+    }
+
     /// Loads the newest snapshot that can be used, and returns the index of the segment with its base.
     fn choose_snapshot(&mut self) -> Result<usize, OpenError> {
         for base in self.snapshots.clone().iter().rev() {
@@ -532,8 +465,8 @@ impl<D: Disk> Walk<'_, D> {
     }
 
     /// Makes durable what was found, begins an epoch if one is due, and writes down that the journal runs.
-    fn settle(&mut self, begin: usize, is_repaired: bool) -> Result<(), OpenError> {
-        if self.recovery.start != Start::Clean || is_repaired || !self.recovery.cuts.is_empty() {
+    fn settle(&mut self, begin: usize, change: Option<EpochChange>) -> Result<(), OpenError> {
+        if self.recovery.start != Start::Clean || change.is_some() || !self.recovery.cuts.is_empty() {
             for index in begin..self.segments.len() {
                 let FoundSegment { base, file, .. } = &self.segments[index];
                 let (name, synced) = (names::segment(*base), file.sync());
@@ -543,8 +476,9 @@ impl<D: Disk> Walk<'_, D> {
             self.note_sync(synced).map_err(|error| OpenError::disk("the directory", error))?;
         }
         self.recovery.epoch_change = match self.recovery.start {
-            _ if is_repaired => Some(EpochChange::Repaired),
+            _ if change == Some(EpochChange::Repaired) => change,
             Start::PowerLost => Some(EpochChange::PowerLost),
+            _ if change.is_some() => change,
             _ if self.state.epoch_due => Some(EpochChange::Repaired),
             _ => None,
         };
@@ -558,14 +492,19 @@ impl<D: Disk> Walk<'_, D> {
             epoch,
             boot: self.opening.boot,
             durable: self.standing.position,
-            end_base: 0,
+            end_base: self.segments.last().map_or(0, |segment| segment.base),
             end_offset: 0,
             is_clean: false,
             sync_failed: false,
             epoch_due: false,
             ..self.state
         };
-        self.state.store(&mut self.disk).map_err(|error| OpenError::disk(names::STATE, error))
+        match self.state.store(&mut self.disk) {
+            // What is there can be read, and the state as it was fits it: nothing is appended before this is written.
+            Err(DiskError::Full) => self.recovery.is_unsettled = true,
+            stored => stored.map_err(|error| OpenError::disk(names::STATE, error))?,
+        }
+        Ok(())
     }
 
     /// Hands over to the log.
@@ -586,9 +525,10 @@ impl<D: Disk> Walk<'_, D> {
         }
         let header = self.segments[last].header.expect("it was there before");
         let replayed = self.last.expect("the last segment is replayed");
-        let is_closed = header.epoch != self.state.epoch || header.is_compacted;
+        let is_closed = header.epoch != self.state.epoch || header.is_compacted || header.version != VERSION;
         let open = OpenSegment::new(&header, segments[last].file.clone(), replayed, is_closed);
         let Walk { disk, state, standing, recovery, .. } = self;
-        (Recovered { disk, state, standing, segments, open }, recovery)
+        let is_unsettled = recovery.is_unsettled;
+        (Recovered { disk, state, standing, segments, open, is_unsettled }, recovery)
     }
 }

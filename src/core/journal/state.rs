@@ -33,9 +33,9 @@ pub struct State {
     pub boot: [u8; 16],
     /// The epoch that records are written in.
     pub epoch: u64,
-    /// A position that was synced when this was written; the last one, if it was closed.
+    /// A position that was synced when this was written; the last one, if it was closed, or idle for a while.
     pub durable: u64,
-    /// The segment that records were appended to, if it was closed.
+    /// The newest segment when this was written, whose name was durable; 0: not told.
     pub end_base: u64,
     /// The offset behind its last item, if it was closed.
     pub end_offset: u32,

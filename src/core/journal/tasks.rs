@@ -92,6 +92,8 @@ pub struct SyncTask<D: Disk> {
     pub(super) state: State,
     /// A sync of names that failed elsewhere, and is only to be written down.
     pub(super) failure: Option<DiskError>,
+    /// Nothing is to be synced: the state is only to be written down. Whether it is.
+    pub(super) note: Option<bool>,
 }
 
 impl<D: Disk> SyncTask<D> {
@@ -110,11 +112,22 @@ impl<D: Disk> SyncTask<D> {
     /// # Errors
     /// What the disk says; it is final for the log, is written down, and must not be tried again.
     pub fn run(&mut self) -> Result<(), DiskError> {
-        let outcome = self.failure.clone().map_or_else(|| self.sync(), Err);
+        let outcome = match (&self.failure, self.note) {
+            (Some(failure), _) => Err(failure.clone()),
+            (None, None) => self.sync(),
+            (None, Some(_)) => self.write_note(),
+        };
         if outcome.is_err() {
             self.state.note_sync_failed(&mut self.disk);
         }
         outcome
+    }
+
+    /// Nobody waits for it: what keeps it from being written harms nothing, and it is tried again.
+    fn write_note(&mut self) -> Result<(), DiskError> {
+        let stored = self.state.store(&mut self.disk);
+        self.note = Some(stored.is_ok());
+        stored.or_else(|error| if matches!(error, DiskError::NamesUnsynced(_)) { Err(error) } else { Ok(()) })
     }
 
     fn sync(&mut self) -> Result<(), DiskError> {

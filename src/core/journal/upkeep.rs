@@ -1,7 +1,7 @@
 //! What is done for a log beside its appending, and what it does when it is told of it.
 //!
 //! ```text
-//!  in use ----> prepare_task --> supply             committed --> sync_task --> note_synced
+//!  in use ----> prepare_task --> supply             committed --> sync_task --> note_synced --idle--> note_task
 //!  full, and synced since ----> seal_task ----> note_sealed --> retire, replace          end --> close
 //! ```
 
@@ -9,6 +9,7 @@ use super::catalog::{Catalog, Segment};
 use super::disk::{Disk, DiskError};
 use super::log::Log;
 use super::publication::CommitError;
+use super::state::State;
 use super::tasks::{PrepareTask, Prepared, SealTask, SyncTask};
 use std::sync::Arc;
 
@@ -31,7 +32,7 @@ impl<D: Disk> Log<D> {
     pub fn supply(&mut self, prepared: Prepared<D::File>) {
         self.is_segment_wanted = false;
         self.is_preparing = false;
-        self.shortage = None;
+        self.shortage = self.is_unsettled.then_some(DiskError::Full);
         self.prepared = Some(prepared);
     }
 
@@ -68,18 +69,50 @@ impl<D: Disk> Log<D> {
             position: self.committed(),
             state: self.state,
             failure: None,
+            note: None,
         }
     }
 
     /// A sync has succeeded.
     pub fn note_synced(&mut self, task: &SyncTask<D>) {
-        if self.failure.is_some() {
+        if self.failure.is_some() || task.note == Some(false) {
             return;
+        }
+        if task.note == Some(true) {
+            return self.note_settled(task.state);
         }
         self.durable = self.durable.max(task.position);
         self.names.synced = self.names.synced.max(task.renames);
         // A file in the task that is full by now may have got records since.
         self.unsynced.retain(|(base, _)| *base >= task.open_base());
+    }
+
+    /// Whether the state file lacks what it can tell: that the journal runs; or, where all is synced, up to where, and
+    /// in which segment. Then damage there is known as such, and so is the segment's absence.
+    pub fn is_note_due(&self) -> bool {
+        let is_idle = self.pending.count == 0 && self.committed() == self.durable && self.unsynced.is_empty();
+        let is_synced = is_idle && self.names.synced == self.names.renames;
+        let is_told = (self.state.durable, self.state.end_base) == (self.durable, self.open.base);
+        let is_possible = !self.settings.is_volatile && self.failure.is_none();
+        is_possible && (self.is_unsettled || (is_synced && !is_told))
+    }
+
+    /// A task that syncs nothing of the log and writes down its state, if [`Log::is_note_due`]. It takes as long as
+    /// several syncs, so it is for a log that is idle. The thread that runs [`Log::sync_task`] runs this, too: both
+    /// replace the state file.
+    pub fn note_task(&self) -> Option<SyncTask<D>> {
+        if !self.is_note_due() {
+            return None;
+        }
+        let state = State { durable: self.durable, end_base: self.open.base, ..self.state };
+        Some(SyncTask { files: Vec::new(), note: Some(false), state, ..self.whole_sync_task() })
+    }
+
+    fn note_settled(&mut self, state: State) {
+        self.state = state;
+        if std::mem::take(&mut self.is_unsettled) {
+            self.shortage = None;
+        }
     }
 
     /// A sync task has failed: the log is at its end, and its state file says so already.

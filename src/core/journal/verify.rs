@@ -42,7 +42,7 @@ pub struct Finding {
     /// What is the matter.
     pub what: String,
     /// What to do about it.
-    pub advice: &'static str,
+    pub advice: String,
 }
 
 /// What a directory holds.
@@ -129,9 +129,9 @@ pub fn verify<D: Disk>(disk: &mut D, progress: &mut dyn FnMut(Progress)) -> Resu
     Ok(walk.report)
 }
 
-const RESTORE: &str = "restore the file from a copy, or start the broker with its repair flag to go on without it";
+const RESTORE: &str = "restore the file from a copy";
 const RESTART: &str = "nothing is lost; the next start makes it anew";
-const TAIL: &str = "start the broker: if nothing acknowledged is behind it, it cuts here and goes on";
+const TAIL: &str = "the next start cuts here, if nothing that is known to be durable stands behind it";
 
 struct Walk<'a> {
     report: Report,
@@ -181,7 +181,13 @@ struct Here {
 impl Walk<'_> {
     fn find(&mut self, severity: Severity, file: &str, offset: u64, what: impl Into<String>, advice: &'static str) {
         self.damages += usize::from(severity == Severity::Damage);
-        self.report.findings.push(Finding { severity, file: file.to_owned(), offset, what: what.into(), advice });
+        self.report.findings.push(Finding {
+            severity,
+            file: file.to_owned(),
+            offset,
+            what: what.into(),
+            advice: advice.to_owned(),
+        });
     }
 
     fn segment<D: Disk>(&mut self, disk: &mut D, base: u64, file: &D::File, has_next: bool) {

@@ -26,3 +26,5 @@ mod old;
 mod orders;
 #[path = "journal/run.rs"]
 mod run;
+#[path = "journal/tears.rs"]
+mod tears;

@@ -1,12 +1,13 @@
 //! One log, and what is under way of it: who is to be answered, and what waits until it is durable.
 
-use super::SyncMode;
 use super::lanes::{Lane, Staged};
+use super::{IDLE_US, SyncMode};
 use crate::journal::catalog::{Catalog, SharedCatalog, Tail, TopicEnd};
 use crate::journal::disk::{Disk, DiskError};
 use crate::journal::log::Log;
 use crate::journal::plan::JournalId;
 use crate::journal::publication::{Refusal, TopicRef};
+use crate::journal::tasks::SyncTask;
 use crate::journal::topics::TopicKey;
 use crate::releases::{Acked, Note};
 use crate::session::SessionId;
@@ -35,6 +36,8 @@ pub(super) struct Kept<D: Disk> {
     pub(super) is_waiting: bool,
     /// When what is not synced was first seen.
     pub(super) unsynced_since_us: Option<u64>,
+    /// Since when there is nothing to do but to write down how far it is synced; 0: that is overdue.
+    pub(super) idle_since_us: Option<u64>,
     /// Records of the batch, where they are held back until they are durable.
     pub(super) staged: Staged,
     pub(super) held: VecDeque<Held>,
@@ -85,6 +88,7 @@ impl<D: Disk> Kept<D> {
     pub(super) fn new(log: Log<D>, sync: SyncMode) -> Self {
         Kept {
             released: log.tail(),
+            idle_since_us: log.is_note_due().then_some(0),
             log,
             sync,
             answers: Vec::new(),
@@ -228,6 +232,17 @@ impl<D: Disk> Kept<D> {
         self.held_bytes = 0;
         // Nor is any sync due any more.
         self.unsynced_since_us = None;
+    }
+
+    /// What is to be written down, once the log was idle for long enough.
+    pub(super) fn take_note(&mut self, now_us: u64) -> Option<SyncTask<D>> {
+        let since_us = self.idle_since_us?;
+        // A clock that went backwards must not put it off.
+        if now_us >= since_us && now_us - since_us < IDLE_US {
+            return None;
+        }
+        self.idle_since_us = None;
+        self.log.note_task()
     }
 
     /// Whether a segment is full that no sync will cover as it is now. It can't be sealed before, so it is synced

@@ -3,7 +3,9 @@
 use crate::basics::{opening, publication, publish, seal_all};
 use crate::disk::SimulatedDisk;
 use crate::index::PLAIN;
-use fanwire_core::journal::format::{Batch, Item, NO_BASE, Producer, Record, SegmentHeader, TopicItem, write_item};
+use fanwire_core::journal::format::{
+    Batch, Item, NO_BASE, Producer, Record, SegmentHeader, TopicItem, VERSION, write_item,
+};
 use fanwire_core::journal::state::State;
 use fanwire_core::journal::{Log, LogSettings, Publication, names};
 use std::collections::BTreeMap;
@@ -13,6 +15,7 @@ use std::path::Path;
 fn vectors() -> BTreeMap<String, Vec<u8>> {
     let journal: [u8; 16] = std::array::from_fn(|at| at as u8);
     let header = SegmentHeader {
+        version: VERSION,
         journal,
         base: 1,
         epoch: 1_767_225_600_000_000,
@@ -22,7 +25,8 @@ fn vectors() -> BTreeMap<String, Vec<u8>> {
     };
     let salt = header.salt();
     let mut items = Vec::new();
-    let batch = Batch { count: 1, bytes: 174, checksum_before: salt, durable: 0, time_us: 1_767_225_600_000_001 };
+    let time_us = 1_767_225_600_000_001;
+    let batch = Batch { count: 1, bytes: 174, checksum_before: salt, durable: 0, time_us, rest: 1 };
     let topic = TopicItem {
         number: 0,
         sequence_before: 0,

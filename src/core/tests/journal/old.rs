@@ -1,7 +1,7 @@
 //! Files that earlier releases wrote stay readable. Each format has a directory of its own under `old`; it is never
 //! written again.
 
-use crate::basics::{SETTINGS, opening, publication};
+use crate::basics::{SETTINGS, opening, publication, publish};
 use crate::disk::SimulatedDisk;
 use fanwire_core::journal::dump::dump;
 use fanwire_core::journal::format::Producer;
@@ -41,6 +41,9 @@ fn a_journal_of_format_1_is_read_and_goes_on() {
     assert_eq!((recovery.start, recovery.snapshot, recovery.epoch_change), (Start::Clean, Some(25), None));
     let again = Publication { producer: Some(Producer { id: 5, number: 7 }), ..publication("match/1", b"") };
     assert_eq!(log.admit(&again, 3000), Admission::Duplicate { sequence: 4 });
-    let Admission::Ordered(ordered) = log.admit(&publication("match/2", b"new"), 3000) else { panic!("it is new") };
+    let ordered = publish(&mut log, &publication("match/2", b"new"));
     assert_eq!((ordered.position, ordered.sequence), (41, 21));
+    log.commit().expect("the disk is sound");
+    let begun = log.shared_catalog().segments.last().expect("there is one").base;
+    assert_eq!(begun, 41, "what is written now is of the format of now, and has a segment of its own");
 }

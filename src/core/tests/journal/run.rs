@@ -15,8 +15,8 @@ use fanwire_core::journal::disk::{Disk, DiskError, DiskFile};
 use fanwire_core::journal::format::{Found, HEADER_BYTES, Item, NO_BASE, Producer, read_item};
 use fanwire_core::journal::state::State;
 use fanwire_core::journal::{
-    Admission, CommitError, Fault, Log, OpenError, Opening, Publication, Recovery, Refusal, Start, SyncTask, TopicRef,
-    names,
+    Admission, CommitError, EpochChange, Fault, Log, OpenError, Opening, Publication, Recovery, Refusal, Start,
+    SyncTask, TopicRef, names,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -161,6 +161,7 @@ impl Run {
                 Admission::NeedsSegment => self.prepare(),
                 Admission::Refused(Refusal::Full | Refusal::Unavailable) => {
                     self.refused += 1;
+                    self.note();
                     self.prepare();
                 }
                 Admission::Refused(Refusal::Failed) => return,
@@ -230,6 +231,19 @@ impl Run {
                     assert_eq!(log.durable(), self.model.durable);
                 }
             }
+            Err(error) => log.note_sync_failed(&error),
+        }
+        if self.chance.one_in(2) {
+            self.note();
+        }
+    }
+
+    /// Writes down what the state file lacks, as is done for a log that is idle.
+    fn note(&mut self) {
+        let Some(log) = &mut self.log else { return };
+        let Some(mut task) = log.note_task() else { return };
+        match task.run() {
+            Ok(()) => log.note_synced(&task),
             Err(error) => log.note_sync_failed(&error),
         }
     }
@@ -340,6 +354,8 @@ impl Run {
             before if is_new_epoch => assert!(log.epoch() > before, "{recovery:?}"),
             // An opening that was stopped may have begun one.
             before if self.has_lost_power => assert!(log.epoch() >= before, "{recovery:?}"),
+            // What was cut may have been released, for all that recovery can see.
+            before if recovery.epoch_change == Some(EpochChange::Cut) => assert!(log.epoch() > before, "{recovery:?}"),
             before => assert_eq!(log.epoch(), before, "{recovery:?}"),
         }
         assert!(recovery.start != Start::Fresh || self.model.records.is_empty(), "a journal is forgotten");

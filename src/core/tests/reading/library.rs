@@ -5,7 +5,7 @@ use fanwire_core::journal::catalog::{Catalog, Segment, SegmentEnd, Tail, TopicEn
 use fanwire_core::journal::compaction::{Compacted, CompactionError, Tombstones, compact};
 use fanwire_core::journal::disk::{Disk, DiskFile};
 use fanwire_core::journal::format::{
-    BATCH_BYTES, Batch, HEADER_BYTES, Item, NO_BASE, Record, SegmentHeader, TopicItem, fill_batch, write_item,
+    BATCH_BYTES, Batch, HEADER_BYTES, Item, NO_BASE, Record, SegmentHeader, TopicItem, VERSION, fill_batch, write_item,
 };
 use fanwire_core::journal::history::History;
 use fanwire_core::journal::index;
@@ -80,6 +80,7 @@ impl Library {
     fn begin_segment(&mut self) {
         let base = self.position + 1;
         let header = SegmentHeader {
+            version: VERSION,
             journal: JOURNAL,
             base,
             epoch: self.epoch,
@@ -174,7 +175,7 @@ impl Library {
         }
         let count = records.len() as u32;
         let bytes = out.len() as u32;
-        let batch = Batch { count, bytes, checksum_before, durable: 0, time_us: self.time_us };
+        let batch = Batch { count, bytes, checksum_before, durable: 0, time_us: self.time_us, rest: 0 };
         fill_batch(&batch, open.salt, &mut out);
         self.segments.last().unwrap().file.write(u64::from(open.offset), &out).unwrap();
         open.offset += bytes;
