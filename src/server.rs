@@ -13,7 +13,8 @@ mod descriptors;
 
 use crate::config::Config;
 use crate::journal::{Clerk, Journals, OpenFailure, Reading};
-use crate::reactor::{Handle, JournalSeat, Listener, Reactor, Team};
+use crate::reactor::{Handle, JournalSeat, Listener, Premises, Reactor, Team};
+use fanwire_gateway::stats::{Facts, Stats};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -76,6 +77,8 @@ fn machine(what: &'static str) -> impl FnOnce(io::Error) -> ServeError {
 pub struct Bound {
     /// The address that was bound, with its real port.
     pub address: SocketAddr,
+    /// The same of the address for operators, if there is one.
+    pub admin_address: Option<SocketAddr>,
     /// Connections at one time.
     pub connections_max: u64,
     /// The process' open-file limit.
@@ -90,23 +93,29 @@ pub fn run(config: &Config, announce: impl FnOnce(&Bound)) -> Result<(), ServeEr
     descriptors::raise_limit();
     let journals = Journals::open(config, descriptors::for_journals(config))?;
     let (connections_max, open_files_max) = descriptors::connection_bound(config, &journals)?;
-    let bound = Listener::bind(config.listen, &config.socket);
-    let listener = bound.map_err(|error| ServeError::Bind { address: config.listen, error })?;
-    let address = listener.local_address().map_err(machine("the listening address"))?;
+    let (listener, address) = bind(config.listen, config)?;
+    let (operators, admin_address) = config.http.admin_listen.map(|address| bind(address, config)).transpose()?.unzip();
     let mut signals = Signals::install().map_err(machine("signal handlers"))?;
+    let stats = Arc::new(Stats::new(Facts {
+        reactors: config.reactor_count() as usize,
+        connections_max,
+        queue_bytes_total_max: config.limits.queue_bytes_total_max,
+        journals: journals.facts(),
+    }));
+    let premises =
+        Premises { listener, operators, connections_max: connections_max as usize, stats: Arc::clone(&stats) };
     let Team { acceptor, reactors, journal } =
-        Team::assemble(config, listener, connections_max as usize, &journals.plan())
-            .map_err(machine("the reactors"))?;
+        Team::assemble(config, premises, &journals.plan()).map_err(machine("the reactors"))?;
     let accepting = acceptor.handle();
     let journals_refused = journals.refused();
     let serving: Vec<Handle> = reactors.iter().map(Reactor::handle).collect();
     let mut threads = Threads::new();
-    let keeping = journal.map(|seat| start_journal(&mut threads, &signals, journals, seat)).transpose()?;
+    let keeping = journal.map(|seat| start_journal(&mut threads, &signals, journals, seat, stats)).transpose()?;
     for (index, reactor) in reactors.into_iter().enumerate() {
         threads.start(&format!("reactor-{index}"), signals.sender(), || reactor.run())?;
     }
     threads.start("acceptor", signals.sender(), || acceptor.run())?;
-    announce(&Bound { address, connections_max, open_files_max, journals_refused });
+    announce(&Bound { address, admin_address, connections_max, open_files_max, journals_refused });
     tracing::info!(%address, reactors = config.reactor_count(), version = env!("CARGO_PKG_VERSION"), "serving");
     if signals.wait() {
         accepting.drain().map_err(machine("waking the acceptor"))?;
@@ -124,16 +133,26 @@ pub fn run(config: &Config, announce: impl FnOnce(&Bound)) -> Result<(), ServeEr
     Ok(())
 }
 
+/// Listens on an address, and says which it became.
+fn bind(address: SocketAddr, config: &Config) -> Result<(Listener, SocketAddr), ServeError> {
+    let bound = Listener::bind(address, &config.socket);
+    let listener = bound.map_err(|error| ServeError::Bind { address, error })?;
+    let address = listener.local_address().map_err(machine("the listening address"))?;
+    Ok((listener, address))
+}
+
 /// Starts the journal's threads. They end in their turn, after the reactors.
 fn start_journal(
     threads: &mut Threads,
     signals: &Signals,
     journals: Journals,
     seat: JournalSeat,
+    stats: Arc<Stats>,
 ) -> Result<crate::journal::Handle, ServeError> {
     let JournalSeat { desk, counter, shard, settings } = seat;
     let (reading, requests) = Reading::new(journals.media(), counter);
-    let clerk = Clerk::new(journals, desk, &shard, &settings, requests).map_err(machine("the journal's threads"))?;
+    let clerk =
+        Clerk::new(journals, desk, &shard, &settings, requests, stats).map_err(machine("the journal's threads"))?;
     let handle = clerk.handle();
     threads.start("journal", signals.sender(), || clerk.run())?;
     threads.start("reader", signals.sender(), || reading.run())?;

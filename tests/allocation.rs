@@ -6,7 +6,7 @@
 //! another reactor is not back yet, the next one is a new one. Both happen by chance, and neither grows with messages.
 
 use fanwire::config::{Config, Flags};
-use fanwire::reactor::{Listener, Team};
+use fanwire::reactor::{Listener, Premises, Team};
 use fanwire_client::{Client, SubscribeOptions, SubscriptionId};
 use fanwire_core::journal::plan::Plan;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -55,7 +55,8 @@ fn broker(reactor_count: u32) -> String {
     let config = Config::from_text("", &Flags { reactors: Some(reactor_count), ..Flags::default() }).unwrap();
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), &config.socket).unwrap();
     let address = listener.local_address().unwrap();
-    let Team { acceptor, reactors, .. } = Team::assemble(&config, listener, 100, &Plan::default()).unwrap();
+    let premises = Premises::new(&config, listener, 100);
+    let Team { acceptor, reactors, .. } = Team::assemble(&config, premises, &Plan::default()).unwrap();
     std::thread::spawn(move || acceptor.run().unwrap());
     for reactor in reactors {
         std::thread::spawn(move || {

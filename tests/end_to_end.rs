@@ -59,6 +59,7 @@ mod end_to_end {
     mod journal_words;
     mod logs;
     mod memory;
+    mod operations;
     mod peer;
     mod power_loss;
     mod private_disk;

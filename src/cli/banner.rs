@@ -18,6 +18,8 @@ pub(super) struct Facts {
     pub(super) version: &'static str,
     /// The address that was bound, with its real port.
     pub(super) address: SocketAddr,
+    /// The second one, if there is one.
+    pub(super) admin_address: Option<SocketAddr>,
     /// Reactor threads.
     pub(super) reactors: u32,
     /// How many tokens let clients in; 0: OPEN.
@@ -44,6 +46,7 @@ impl Facts {
         Facts {
             version: env!("CARGO_PKG_VERSION"),
             address: bound.address,
+            admin_address: bound.admin_address,
             reactors: config.reactor_count(),
             token_count: config.tokens.count(),
             frame_bytes_max: config.limits.wire.frame_bytes_max.into(),
@@ -70,6 +73,7 @@ pub(super) fn banner(facts: &Facts) -> String {
         writeln!(text, "  {name:<12} {value}").expect("writing to a string can't fail");
     };
     row("listening", &format!("fanwire://{} on {}", facts.address, counted(facts.reactors.into(), "reactor")));
+    facts.admin_address.iter().for_each(|address| row("admin", &format!("http://{address}/")));
     row("access", &access(facts));
     row("limits", &limits(facts));
     row("connections", &connections(facts));
@@ -80,7 +84,8 @@ pub(super) fn banner(facts: &Facts) -> String {
 }
 
 fn access(facts: &Facts) -> String {
-    let is_local = facts.address.ip().to_canonical().is_loopback();
+    let addresses = [Some(facts.address), facts.admin_address];
+    let is_local = addresses.iter().flatten().all(|address| address.ip().to_canonical().is_loopback());
     match (facts.token_count, is_local) {
         (0, true) => "OPEN: everyone on this machine may connect".to_owned(),
         (0, false) => "OPEN: everyone who reaches this address may connect, without a token".to_owned(),
@@ -131,7 +136,7 @@ mod tests {
 
     fn bound(address: SocketAddr, refused: &[&str]) -> Bound {
         let journals_refused = refused.iter().map(|name| (*name).to_owned()).collect();
-        Bound { address, connections_max: 1_000, open_files_max: 1_024, journals_refused }
+        Bound { address, admin_address: None, connections_max: 1_000, open_files_max: 1_024, journals_refused }
     }
 
     fn facts(address: &str, token_count: usize) -> Facts {
@@ -166,6 +171,14 @@ fanwire 1.2.3
         let closed = banner(&facts("[::]:9", 2));
         assert!(!closed.contains("OPEN") && closed.contains("authenticated: 2 tokens"), "{closed}");
         assert!(closed.ends_with("fanwire sub --server fanwire://TOKEN@[::1]:9 'chat/#'\n"), "{closed}");
+    }
+
+    #[test]
+    fn a_second_address_is_named_and_one_that_others_reach_is_as_open_as_the_first() {
+        let admin_address = Some("0.0.0.0:7312".parse().unwrap());
+        let shown = banner(&Facts { admin_address, ..facts("127.0.0.1:7311", 0) });
+        assert!(shown.contains("  admin        http://0.0.0.0:7312/\n"), "{shown}");
+        assert!(shown.contains("OPEN: everyone who reaches this address"), "{shown}");
     }
 
     #[test]

@@ -32,6 +32,13 @@ pub(super) struct Serve {
     /// An address that other machines can reach needs a token in the configuration file, or --open.
     #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     listen: Option<SocketAddr>,
+    /// A second address, whose callers see console, metrics and figures wherever they are
+    ///
+    /// At the first address these answer callers on this machine alone, or whoever has a token; a proxy on this machine
+    /// counts as being on it unless it says whom it asks for. An address that other machines can reach needs a token,
+    /// or --open.
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    admin_listen: Option<SocketAddr>,
     /// Reactor threads, up to 64 [default: half of the cores, at most 16]
     ///
     /// Each serves its share of the connections; one more thread accepts them.
@@ -59,8 +66,8 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let Serve { listen, reactors, open, data, journals, .. } = self;
-        let flags = Flags { listen, reactors, open, data, journals };
+        let Serve { listen, admin_listen, reactors, open, data, journals, .. } = self;
+        let flags = Flags { listen, admin_listen, reactors, open, data, journals };
         let config = Config::load(self.config.as_deref(), &flags).map_err(|error| refusal(&error))?;
         let _log = logging::start(&config.log).map_err(|error| Failure::Run(error.to_string()))?;
         server::run(&config, |bound| announce(&Facts::new(&config, bound)))

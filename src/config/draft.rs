@@ -17,6 +17,8 @@ use toml::de::DeValue;
 pub struct Flags {
     /// `--listen`
     pub listen: Option<SocketAddr>,
+    /// `--admin-listen`
+    pub admin_listen: Option<SocketAddr>,
     /// `--reactors`
     pub reactors: Option<u32>,
     /// `--open`
@@ -64,6 +66,10 @@ impl Draft {
         if let Some(listen) = flags.listen {
             self.config.listen = listen;
             self.origins.insert("listen".to_owned(), Origin::Flag("--listen"));
+        }
+        if let Some(address) = flags.admin_listen {
+            self.config.http.admin_listen = Some(address);
+            self.origins.insert("http.admin_listen".to_owned(), Origin::Flag("--admin-listen"));
         }
         if let Some(reactors) = flags.reactors {
             self.config.reactors = reactors;

@@ -286,6 +286,23 @@ keys! {
         },
         "Origins of pages that may use this broker, besides its own. \"*\": all; then only tokens keep other people's\n\
          pages away.";
+    "http" "admin_listen"
+        Kind::Text {
+            form: "an IP address and a port such as \"10.0.0.5:7312\", or \"\" for none",
+            get: |config| config.http.admin_listen.map_or_else(String::new, |address| address.to_string()),
+            set: |config, text| {
+                let address = (!text.is_empty()).then(|| text.parse()).transpose();
+                address.map(|address| config.http.admin_listen = address).is_ok()
+            },
+        },
+        "A second address to listen on, which serves everything, and console, /metrics and /v1/stats to every caller.\n\
+         At the first address these answer callers on this machine alone, or whoever has a token. \"\": none. An\n\
+         address that other machines can reach needs a token, or open = true.";
+    "http" "idle_time_max" time!(SECOND_MS..=HOUR_MS, http.idle_time_max),
+        "How long a connection may be idle between two requests.";
+    "http" "heartbeat_period" time!(SECOND_MS..=10 * MINUTE_MS, http.heartbeat_period),
+        "How long a stream of events may be silent before a comment says that it is alive: shorter than what proxies\n\
+         on the way take for dead.";
 
     "socket" "keepalive_idle" time!(SECOND_MS..=2 * HOUR_MS, socket.keepalive_idle),
         "Silence after which the kernel asks whether the peer is still there (SO_KEEPALIVE). Counts in whole seconds.";

@@ -68,19 +68,38 @@ pub struct Config {
     pub drain: Drain,
 }
 
-/// Under which names, and for which pages, HTTP is answered.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// Under which names, and for which pages, HTTP is answered, and how patiently.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Http {
     /// Host names besides those of loopback.
     pub hosts: Vec<String>,
     /// Origins of pages that may use the broker, besides its own; `*` for all.
     pub origins: Vec<String>,
+    /// Where else to accept connections: their callers count as operators, wherever they are.
+    pub admin_listen: Option<SocketAddr>,
+    /// How long a connection may be idle between two requests.
+    pub idle_time_max: Duration,
+    /// How long a stream of events may be silent before it says that it is alive.
+    pub heartbeat_period: Duration,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Http {
+            hosts: Vec::new(),
+            origins: Vec::new(),
+            admin_listen: None,
+            idle_time_max: Duration::from_secs(60),
+            heartbeat_period: Duration::from_secs(15),
+        }
+    }
 }
 
 impl Http {
     /// The rules for a broker that listens there, or what is wrong with an entry.
     pub fn origin_rules(&self, listen: SocketAddr) -> Result<OriginRules, String> {
-        OriginRules::new([listen.ip()], self.hosts.iter().cloned(), self.origins.iter().cloned())
+        let listened = [Some(listen), self.admin_listen].into_iter().flatten().map(|address| address.ip());
+        OriginRules::new(listened, self.hosts.iter().cloned(), self.origins.iter().cloned())
     }
 }
 

@@ -62,14 +62,19 @@ impl Draft {
 
 /// A broker that others can reach is protected, or says openly that it is not.
 fn exposure(draft: &mut Draft) {
-    let Config { listen, open, tokens, .. } = &draft.config;
-    if !listen.ip().to_canonical().is_loopback() && tokens.is_open() && !open {
+    let Config { listen, open, tokens, http, .. } = &draft.config;
+    if !tokens.is_open() || *open {
+        return;
+    }
+    let addresses = [("listen", Some(*listen)), ("http.admin_listen", http.admin_listen)];
+    for (path, address) in addresses {
+        let Some(address) = address.filter(|address| !address.ip().to_canonical().is_loopback()) else { continue };
         let message = format!(
-            "{listen} can be reached from other machines, and nobody would have to say who they are. There are two \
+            "{address} can be reached from other machines, and nobody would have to say who they are. There are two \
              ways: put a secret in the configuration file (tokens = [\"...\"]), or say that anyone may connect \
              (--open, or open = true)"
         );
-        draft.refuse("listen", message);
+        draft.refuse(path, message);
     }
 }
 

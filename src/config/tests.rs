@@ -175,6 +175,10 @@ fn an_address_that_others_reach_needs_a_token_or_the_word_open() {
     for address in ["127.0.0.1:0", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
         assert!(read(&format!("listen = \"{address}\"\n")).is_ok(), "{address}");
     }
+    let complaint = complaints("[http]\nadmin_listen = \"10.0.0.5:7312\"\n");
+    assert!(complaint.starts_with("f.toml:2: http.admin_listen: 10.0.0.5:7312 can be reached"), "{complaint}");
+    assert!(read("[http]\nadmin_listen = \"127.0.0.1:7312\"\n").is_ok());
+    assert!(read("tokens = [\"secret\"]\n[http]\nadmin_listen = \"10.0.0.5:7312\"\n").is_ok());
     let contradiction = complaints("open = true\ntokens = [\"secret\"]\n");
     assert_eq!(contradiction, "f.toml:1: open: tokens are set, so not everyone may connect; remove one of the two");
 }

@@ -1,5 +1,7 @@
 //! What a shard has done, as plain numbers that only its owner touches.
 
+use fanwire_wire::frame::Policy;
+
 /// Totals since the shard was made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -11,6 +13,8 @@ pub struct Counters {
     pub deliveries: u64,
     /// Messages lost to full queues.
     pub dropped: u64,
+    /// The same by the policy that lost them, in the order of [`Policy::ALL`].
+    pub dropped_by_policy: [u64; Policy::ALL.len()],
     /// Messages replaced by newer ones of their topic.
     pub conflated: u64,
     /// Commands refused with a code, the connection living on.
@@ -37,4 +41,14 @@ pub struct Counters {
     pub fallen_back: u64,
     /// Times that this shard did not keep up with a journal, and read it by itself.
     pub relays: u64,
+}
+
+impl Counters {
+    /// Messages were lost to a full queue, as this policy says.
+    pub(crate) fn note_dropped(&mut self, policy: Policy, count: u64) {
+        self.dropped += count;
+        if let Some(of_policy) = self.dropped_by_policy.get_mut(policy as usize) {
+            *of_policy += count;
+        }
+    }
 }

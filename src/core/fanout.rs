@@ -395,7 +395,7 @@ impl Shard {
             let policy = self.subscriptions[subscription].policy;
             match policy {
                 Policy::Disconnect => {
-                    self.counters.dropped += u64::from(range.count);
+                    self.counters.note_dropped(policy, range.count.into());
                     self.doom(session, Code::SlowConsumer);
                     return;
                 }

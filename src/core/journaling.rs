@@ -176,6 +176,12 @@ impl Shard {
         self.counters.messages_in += payloads.len() as u64;
         let payload_bytes: usize = payloads.iter().map(|payload| payload.len()).sum();
         self.counters.payload_bytes_in += payload_bytes as u64;
+        if self.topics.tally.is_some() {
+            match topic {
+                Routed::Known(topic) => self.tally(topic, payloads.len() as u64, 0),
+                Routed::Unknown(name) => self.tally_unrouted(name, payloads.len()),
+            }
+        }
         let number = self.number_for_journal(topic);
         let head = Head { journal, session, ack, first, conditions };
         self.journaling.submissions.push_publishes(number, head, headers, payloads);

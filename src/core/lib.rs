@@ -52,6 +52,7 @@ mod shard;
 mod submissions;
 mod subscribe;
 mod subscription;
+pub mod tally;
 pub mod time;
 mod topics;
 pub mod wheel;

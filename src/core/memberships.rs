@@ -154,7 +154,7 @@ impl Shard {
         let Subscription { session, policy, .. } = self.subscriptions[subscription];
         match policy {
             Policy::Disconnect => {
-                self.counters.dropped += 1;
+                self.counters.note_dropped(policy, 1);
                 self.doom(session, Code::SlowConsumer);
             }
             Policy::DropOldest => {

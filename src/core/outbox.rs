@@ -249,9 +249,9 @@ impl Shard {
 
     /// Says that messages of a subscription are missing at the back of the queue.
     pub(crate) fn note_loss_at_back(&mut self, subscription: SubscriptionKey, dropped: u64, conflated: u64) {
-        self.counters.dropped += dropped;
+        let Subscription { session, policy, .. } = self.subscriptions[subscription];
+        self.counters.note_dropped(policy, dropped);
         self.counters.conflated += conflated;
-        let session = self.subscriptions[subscription].session;
         let last = self.subscriptions[subscription].queued_last;
         if last.is_some() && self.is_gap(last) && !self.has_begun(session, last) {
             return self.raise_gap(last, dropped, conflated);
@@ -282,7 +282,7 @@ impl Shard {
             return false;
         }
         let dropped = u64::from(self.entries[victim].range.count);
-        self.counters.dropped += dropped;
+        self.counters.note_dropped(self.subscriptions[subscription].policy, dropped);
         if before.is_some() && self.is_gap(before) && !self.has_begun(session, before) {
             self.unlink_from_chain(victim, before);
             self.remove_entry(session, victim);

@@ -194,6 +194,9 @@ impl Shard {
     }
 
     fn route_known(&mut self, topic: TopicKey, others: u64, messages: &Incoming<'_>) {
+        if self.topics.tally.is_some() {
+            self.tally_routed(topic, messages);
+        }
         if others == 0 && self.append_by_id(topic, messages) {
             return;
         }
@@ -232,11 +235,11 @@ impl Shard {
     /// A topic that nobody here subscribes to by name: only wildcards can match.
     fn route_unknown(&mut self, name: HashedName<'_>, others: u64, messages: &Incoming<'_>) {
         if self.filters.is_empty() && others == 0 {
-            return;
+            return self.leave_unrouted(name, messages);
         }
         let set = self.match_name(name.text);
         if self.topics.set(set).matches.is_empty() && others == 0 {
-            return;
+            return self.leave_unrouted(name, messages);
         }
         if self.topics.set(set).conflates || self.topics.should_remember(name.hash) {
             let topic = self.topics.add(name);
@@ -255,6 +258,13 @@ impl Shard {
         self.topics.release_set(set);
         if others != 0 {
             self.post_messages(others, TopicKey::NONE, name.text, messages);
+        }
+    }
+
+    /// Nobody wants them.
+    fn leave_unrouted(&mut self, name: HashedName<'_>, messages: &Incoming<'_>) {
+        if self.topics.tally.is_some() && messages.recorded.is_none() {
+            self.tally_unrouted(name, messages.payloads.len());
         }
     }
 

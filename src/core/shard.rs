@@ -454,6 +454,16 @@ impl Shard {
         self.sessions[self.key_of(session)].queue.charged_bytes
     }
 
+    /// How many subscriptions all sessions have.
+    pub fn subscription_count(&self) -> usize {
+        self.subscriptions.len()
+    }
+
+    /// How many requests of local sessions are not answered yet.
+    pub fn request_count(&self) -> usize {
+        self.asked.len()
+    }
+
     /// How many sessions are there.
     pub fn session_count(&self) -> usize {
         self.sessions.len()

@@ -21,6 +21,7 @@ use crate::fanout::OpenIndex;
 use crate::filters::{FirstLevel, Matches};
 use crate::interest::Spot;
 use crate::journal::plan::{JournalId, Plan};
+use crate::tally::Tally;
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
@@ -113,6 +114,8 @@ pub(crate) struct Topics {
     /// By hash: a mark of the unknown name that was seen last among those with this place.
     seen: Box<[u16]>,
     plan: Plan,
+    /// How busy they are, while somebody wants to know.
+    pub(crate) tally: Option<Box<Tally>>,
 }
 
 /// A topic in the table of names. With its hash beside it, a search for an unknown name hardly ever leaves the table,
@@ -153,6 +156,7 @@ impl Topics {
             remembered_max: remembered_max as usize,
             seen: vec![0; (remembered_max as usize).next_power_of_two()].into(),
             plan: Plan::default(),
+            tally: None,
         }
     }
 
@@ -272,6 +276,9 @@ impl Topics {
     }
 
     fn forget(&mut self, key: TopicKey) {
+        if let Some(tally) = &mut self.tally {
+            tally.forget(key);
+        }
         let topic = self.topics.remove(key);
         assert!(!topic.open.is_some() && topic.exact.is_empty() && topic.groups().is_empty(), "nobody holds it");
         if topic.matched.is_some() {

@@ -10,6 +10,7 @@
 //! shell calls [`Gateway::hear`] when there is something in it.
 
 use crate::http::{Http, Outcome};
+use crate::stats::Kind;
 use crate::websocket::WebSocket;
 use crate::{Closing, Context, Native, Phase, Progress, Protocol, sniff};
 use fanwire_core::{SessionId, Time};
@@ -147,6 +148,16 @@ impl Gateway {
         match self {
             Gateway::Http(http) => http.is_ahead(),
             Gateway::Native(_) | Gateway::WebSocket(_) => false,
+        }
+    }
+
+    /// What it is, for those who count connections.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Gateway::Native(native) if native.is_untouched() => Kind::Opening,
+            Gateway::Native(_) => Kind::Native,
+            Gateway::Http(http) => http.kind(),
+            Gateway::WebSocket(websocket) => websocket.kind(),
         }
     }
 

@@ -24,6 +24,7 @@ mod run;
 pub mod settings;
 pub mod sniff;
 pub mod sse;
+pub mod stats;
 pub mod websocket;
 
 pub use credentials::Credentials;

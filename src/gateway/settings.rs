@@ -2,7 +2,9 @@
 
 use crate::credentials::Credentials;
 use crate::http;
+use crate::stats::Stats;
 use fanwire_wire::Limits;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Bounds and identity, made from the configuration.
@@ -20,6 +22,8 @@ pub struct Settings {
     pub frame_time_max: Duration,
     /// What holds for HTTP alone.
     pub http: http::Settings,
+    /// What the broker's threads count.
+    pub stats: Arc<Stats>,
 }
 
 impl Default for Settings {
@@ -31,6 +35,7 @@ impl Default for Settings {
             handshake_time_max: Duration::from_secs(5),
             frame_time_max: Duration::from_secs(10),
             http: http::Settings::default(),
+            stats: Arc::default(),
         }
     }
 }

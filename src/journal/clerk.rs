@@ -9,6 +9,7 @@
 //! A drain ends it when all reactors have hushed, everything that they sent is written, synced and told, and they know.
 //! Then the logs are closed, one after the other: what was not asked to be durable is synced, too.
 
+use super::ledger::Ledger;
 use super::opening::{Journals, Opened, sync_mode};
 use super::reading::Requests;
 use super::upkeep::{self, Removals};
@@ -23,6 +24,7 @@ use fanwire_core::journal::plan::JournalId;
 use fanwire_core::journal::retention::Retention;
 use fanwire_core::journal::{CommitError, Prepared, SealTask, SyncTask};
 use fanwire_core::{Seat, Settings};
+use fanwire_gateway::stats::Stats;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,6 +64,7 @@ pub struct Clerk {
     upkeep: Instant,
     reads: Vec<ReadRequest<Medium>>,
     notices: Vec<Notice>,
+    ledger: Ledger,
 }
 
 /// What goes with one journal.
@@ -137,6 +140,7 @@ impl Clerk {
         shard: &Seat,
         settings: &Settings,
         requests: Requests,
+        stats: Arc<Stats>,
     ) -> io::Result<Clerk> {
         let (sender, events) = channel();
         let sender = EventSender { sender, sleeper: desk.sleeper() };
@@ -165,6 +169,7 @@ impl Clerk {
                 vigil: Vigil::default(),
             });
         }
+        let ledger = Ledger::new(stats, logs.iter().map(|(log, _)| log.tail().position));
         Ok(Clerk {
             keeper: Keeper::new(logs, shard, settings),
             desk,
@@ -176,6 +181,7 @@ impl Clerk {
             upkeep: Instant::now(),
             reads: Vec::new(),
             notices: Vec::new(),
+            ledger,
         })
     }
 
@@ -206,6 +212,8 @@ impl Clerk {
         self.keeper.take_reads(&mut self.reads);
         self.requests.send_all(&mut self.reads);
         self.tell_notices();
+        // Who is refused finds the reason told.
+        self.publish();
         self.post_all()?;
         // Asked behind the post: nobody rings for what is posted.
         if self.desk.have_all_hushed() && self.keeper.is_settled() {
@@ -214,6 +222,12 @@ impl Clerk {
         }
         self.rest();
         Ok(())
+    }
+
+    fn publish(&mut self) {
+        for journal in 0..self.keeper.count() {
+            self.ledger.publish(journal, self.keeper.log(JournalId(journal as u8)));
+        }
     }
 
     fn post_all(&mut self) -> io::Result<()> {
@@ -292,6 +306,7 @@ impl Clerk {
         match event {
             Event::Synced(journal, task, outcome, took) => {
                 self.journals[usize::from(journal.0)].vigil.note_ended(took, Instant::now());
+                self.ledger.note_synced(journal.0.into(), took, outcome.is_ok());
                 self.keeper.note_synced(journal, &task, &outcome);
             }
             Event::Prepared(journal, outcome) => {

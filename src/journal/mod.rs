@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `opening` | journals of the configuration, opened, before any thread runs |
 //! | `clerk` | the journal thread |
+//! | `ledger` | what it counts, published |
 //! | `reading` | the reader thread |
 //! | `upkeep` | retention and compaction |
 //! | `vigil` | whether the journal thread stays awake for a sync |
@@ -19,6 +20,7 @@
 //! No reactor waits for any of these, and none of these for a reactor: whoever is full is rung for later.
 
 mod clerk;
+mod ledger;
 mod opening;
 mod reading;
 mod upkeep;

@@ -27,6 +27,7 @@ use fanwire_core::journal::keeper::SyncMode;
 use fanwire_core::journal::names::{self, Kind};
 use fanwire_core::journal::plan::{Plan, Planned};
 use fanwire_core::journal::{Log, LogSettings, OpenError, Opening, Recovery, indexing};
+use fanwire_gateway::stats::JournalFacts;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::Path;
@@ -132,6 +133,12 @@ impl Journals {
         self.refused.iter().map(|journal| journal.name.clone()).collect()
     }
 
+    /// What people are told of each, by their numbers.
+    pub fn facts(&self) -> Vec<JournalFacts> {
+        let opened = self.opened.iter().map(|opened| facts(&opened.journal, false));
+        opened.chain(self.refused.iter().map(|journal| facts(journal, true))).collect()
+    }
+
     /// What the shards have to know.
     pub fn plan(&self) -> Plan {
         let planned = |journal: &Journal, epoch, is_refused| Planned {
@@ -186,6 +193,16 @@ fn open(config: &Config, journal: &Journal, opening: &Opening) -> Result<Opened,
     let (log, recovery) = Log::open(medium.clone(), settings, indexing(), opening)?;
     tell(journal, &recovery);
     Ok(Opened { journal: journal.clone(), medium, log })
+}
+
+fn facts(journal: &Journal, is_refused: bool) -> JournalFacts {
+    JournalFacts {
+        name: journal.name.clone(),
+        filters: journal.filters.clone(),
+        is_volatile: journal.store == Store::Memory,
+        bytes_max: journal.max_bytes,
+        is_refused,
+    }
 }
 
 /// What to do about a journal that has too many segments.

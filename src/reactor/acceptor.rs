@@ -1,4 +1,4 @@
-//! The acceptor: a thread that owns the listener and all admission, and hands each connection to a reactor.
+//! The acceptor: a thread that owns the listeners and all admission, and hands each connection to a reactor.
 //!
 //! ```text
 //!  poll --> accept, judge, place ... --> wake each reactor that got something, once
@@ -20,10 +20,12 @@ use super::clock::Clock;
 use super::control::{Control, Handle};
 use super::door::{Arrival, Door};
 use super::journalist::Journalist;
-use super::listener::{Attempt, Listener};
+use super::listener::Attempt;
 use super::poll;
+use super::porches::Porches;
 use fanwire_core::Time;
 use fanwire_gateway::Gateway;
+use fanwire_gateway::stats::Stats;
 use mio::net::TcpStream;
 use mio::{Events, Poll, Token};
 use std::io;
@@ -41,18 +43,16 @@ const PAUSE_AT_FULL_DOOR: Duration = Duration::from_millis(1);
 /// What lies between two batches at the least: what a connection may wait longer in a storm, in which it waits for
 /// milliseconds anyway.
 const GATHERING: Duration = Duration::from_micros(200);
-/// The listener and the waker.
+/// The listeners and the waker.
 const EVENTS_MAX: usize = 8;
-const LISTENER: Token = Token(0);
-const CONTROL: Token = Token(1);
+/// The listeners have the numbers from 0 on.
+const CONTROL: Token = Token(usize::MAX);
 
 /// The thread that accepts.
 pub struct Acceptor {
     poll: Poll,
     control: Arc<Control>,
-    listener: Listener,
-    /// The listener may have a connection; an edge has told so.
-    is_ready: bool,
+    porches: Porches,
     paused_until: Option<Time>,
     /// When accepting began last.
     last_batch: Time,
@@ -63,23 +63,24 @@ pub struct Acceptor {
     connection_count: u64,
     clock: Clock,
     journalist: Journalist,
+    stats: Arc<Stats>,
 }
 
 impl Acceptor {
     /// An acceptor that hands connections in at these doors.
     pub(super) fn new(
-        mut listener: Listener,
+        mut porches: Porches,
         admission: Admission,
         doors: Arc<[Door]>,
         clock: Clock,
+        stats: Arc<Stats>,
     ) -> io::Result<Acceptor> {
         let poll = Poll::new()?;
-        listener.register(poll.registry(), LISTENER)?;
+        porches.register(poll.registry())?;
         Ok(Acceptor {
             control: Control::new(poll.registry(), CONTROL)?,
             poll,
-            listener,
-            is_ready: false,
+            porches,
             paused_until: None,
             last_batch: Time::default(),
             admission,
@@ -88,6 +89,7 @@ impl Acceptor {
             connection_count: 0,
             clock,
             journalist: Journalist::new(),
+            stats,
         })
     }
 
@@ -110,9 +112,9 @@ impl Acceptor {
         let timeout = self.time_to_wait();
         poll::wait(&mut self.poll, events, timeout)?;
         self.clock.tick();
-        self.is_ready |= events.iter().any(|event| event.token() == LISTENER);
+        self.porches.note_events(events);
         if !self.is_paused() {
-            if self.is_ready {
+            if self.porches.is_ready() {
                 self.gather();
             }
             self.accept_batch();
@@ -128,7 +130,7 @@ impl Acceptor {
                 self.clock.tick();
                 Some(until.since(self.clock.now()))
             }
-            None => self.is_ready.then_some(Duration::ZERO),
+            None => self.porches.is_ready().then_some(Duration::ZERO),
         }
     }
 
@@ -158,14 +160,15 @@ impl Acceptor {
             self.place(kept);
         }
         for _ in 0..BATCH_MAX {
-            if !self.is_ready || self.paused_until.is_some() {
+            if !self.porches.is_ready() || self.paused_until.is_some() {
                 return;
             }
-            match self.listener.accept() {
-                Attempt::Accepted(stream, address) => self.welcome(stream, address),
-                Attempt::Nobody => self.is_ready = false,
-                Attempt::Failed => {}
+            let (attempt, is_operator) = self.porches.accept();
+            match attempt {
+                Attempt::Accepted(stream, address) => self.welcome(stream, address, is_operator),
+                Attempt::Nobody | Attempt::Failed => {}
                 Attempt::Shed => {
+                    self.stats.entries.note_refused();
                     self.journalist.out_of_descriptors(self.clock.since_start());
                     self.pause(PAUSE);
                 }
@@ -174,19 +177,23 @@ impl Acceptor {
     }
 
     /// Takes a new connection in, or turns it away with the code that says why.
-    fn welcome(&mut self, stream: TcpStream, address: SocketAddr) {
+    fn welcome(&mut self, stream: TcpStream, address: SocketAddr, is_operator: bool) {
         let refusal = match self.admission.judge(address.ip(), &mut self.balance) {
             Verdict::Stays => {
                 self.admission.add(address.ip());
+                self.stats.entries.note_accepted();
                 None
             }
-            Verdict::TurnedAway(code) => Some(code),
-            Verdict::Dropped => return,
+            Verdict::TurnedAway(code) => {
+                self.stats.entries.note_refused();
+                Some(code)
+            }
+            Verdict::Dropped => return self.stats.entries.note_refused(),
         };
         self.connection_count += 1;
         let gateway = Gateway::new(self.clock.now());
         let connection_id = self.connection_count;
-        self.place(Arrival { stream, address, connection_id, refusal, gateway, input: Vec::new() });
+        self.place(Arrival { stream, address, connection_id, is_operator, refusal, gateway, input: Vec::new() });
     }
 
     fn place(&mut self, arrival: Arrival) {
@@ -201,7 +208,7 @@ impl Acceptor {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::reactor::Team;
+    use crate::reactor::{Listener, Premises, Team};
     use fanwire_core::journal::plan::Plan;
     use std::net::TcpStream as Peer;
 
@@ -210,7 +217,7 @@ mod tests {
         let config = Config::default();
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), &config.socket).unwrap();
         let address = listener.local_address().unwrap();
-        (Team::assemble(&config, listener, connections_max, &Plan::default()).unwrap(), address)
+        (Team::assemble(&config, Premises::new(&config, listener, connections_max), &Plan::default()).unwrap(), address)
     }
 
     #[test]
@@ -224,13 +231,13 @@ mod tests {
             peers.push(Peer::connect(address).unwrap());
             // The edge ends the poll, and nothing else.
             acceptor.turn(&mut events).unwrap();
-            assert!(acceptor.is_ready && acceptor.is_paused());
+            assert!(acceptor.porches.is_ready() && acceptor.is_paused());
         }
         assert!(!reactors[0].entrance.has_waiting());
         acceptor.paused_until = Some(acceptor.clock.now());
         acceptor.turn(&mut events).unwrap();
         assert_eq!(acceptor.balance.total().connections, 3);
-        assert!(!acceptor.is_ready && acceptor.time_to_wait().is_none(), "it sleeps until somebody comes");
+        assert!(!acceptor.porches.is_ready() && acceptor.time_to_wait().is_none(), "it sleeps until somebody comes");
     }
 
     #[test]

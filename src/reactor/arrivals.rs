@@ -25,8 +25,10 @@ impl Reactor {
     }
 
     fn take_in(&mut self, arrival: Arrival) {
-        let Arrival { stream, address, connection_id, refusal, gateway, input } = arrival;
-        let connection = Connection::new(stream, address, connection_id, gateway, refusal.is_some());
+        let Arrival { stream, address, connection_id, is_operator, refusal, gateway, input } = arrival;
+        let mut connection = Connection::new(stream, address, connection_id, gateway, refusal.is_some());
+        connection.is_operator = is_operator;
+        self.usage.count_in(connection.kind);
         let index = self.connections.insert(connection);
         // Whatever its socket holds already is told by the poll as the first edge.
         let stream = &mut self.connections[index].stream;

@@ -27,6 +27,11 @@ impl Clock {
         self.wall_us = u64::try_from(wall.as_micros()).unwrap_or(u64::MAX);
     }
 
+    /// Reads the monotonic clock alone.
+    pub(super) fn glance(&mut self) {
+        self.since_start = self.start.elapsed();
+    }
+
     /// Monotonic time, as the core counts it.
     pub(super) fn now(&self) -> Time {
         Time::default() + self.since_start

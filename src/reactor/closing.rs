@@ -45,6 +45,7 @@ impl Reactor {
     pub(super) fn begin_close(&mut self, index: usize, closing: Closing) {
         let connection = &mut self.connections[index];
         let spoken = sniff(connection.gateway.first_bytes());
+        self.settings.stats.note_closed(self.index, closing.code);
         self.journalist.closed(
             self.clock.since_start(),
             connection.id,
@@ -137,6 +138,7 @@ impl Reactor {
 
     /// The socket is broken: nothing can be said any more.
     pub(super) fn lose(&mut self, index: usize, error: &io::Error) {
+        self.usage.lost += 1;
         let connection = &self.connections[index];
         if connection.gateway.held_bytes() > 0 {
             self.journalist.torn(self.clock.since_start(), connection.id, connection.address());
@@ -150,6 +152,7 @@ impl Reactor {
         self.clear_alarm(index);
         self.count_held(index, Held::default());
         let mut connection = self.connections.remove(index);
+        self.usage.count_out(connection.kind);
         for session in [connection.gateway.inner(), connection.gateway.session()].into_iter().flatten() {
             self.shard.remove_session(session);
             self.attached[session.slot()] = NOBODY;

@@ -3,6 +3,7 @@
 use super::calls::Calls;
 use fanwire_core::wheel::TimerKey;
 use fanwire_gateway::Gateway;
+use fanwire_gateway::stats::Kind;
 use mio::net::TcpStream;
 use std::io::{self, ErrorKind, Read};
 use std::mem;
@@ -58,6 +59,10 @@ pub(super) struct Connection {
     pub(super) work: Work,
     /// Refused as it came: it is told why, and counts as nobody's.
     pub(super) is_turned_away: bool,
+    /// It came to the address for operators.
+    pub(super) is_operator: bool,
+    /// What it counts as.
+    pub(super) kind: Kind,
     /// In the reactor's ready list.
     pub(super) is_listed: bool,
     /// The socket may have bytes, or its end, to read.
@@ -78,11 +83,13 @@ impl Connection {
             },
             port: address.port(),
             id,
+            kind: gateway.kind(),
             gateway,
             phase: Phase::Live { held: Held::default() },
             alarm: None,
             work: Work::Done,
             is_turned_away,
+            is_operator: false,
             is_listed: false,
             is_readable: false,
             is_read_closed: false,

@@ -32,6 +32,8 @@ pub(super) struct Arrival {
     pub(super) address: SocketAddr,
     /// Unique among all connections of the process.
     pub(super) connection_id: u64,
+    /// Whether it came to the address for operators.
+    pub(super) is_operator: bool,
     /// Why it can't stay, if it can't: it is told so, and counts as nobody's.
     pub(super) refusal: Option<Code>,
     /// Its gateway, as far as that has come; it knows since when the connection is there.
@@ -163,6 +165,7 @@ pub(super) mod tests {
             address: peer.local_addr().unwrap(),
             stream: TcpStream::from_std(peer),
             connection_id,
+            is_operator: false,
             refusal,
             gateway: Gateway::new(Time::default()),
             input: Vec::new(),

@@ -63,6 +63,7 @@ impl Reactor {
                     drop(slices);
                     self.shard.advance(session, written, written < offered);
                     written_bytes += written;
+                    self.usage.sent_bytes += written as u64;
                     if written > 0 {
                         self.note_progress(index);
                     }

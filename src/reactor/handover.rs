@@ -45,6 +45,7 @@ impl Reactor {
         assert!(connection.held().bytes == 0 && !connection.has_work_left(), "without a session there are no frames");
         self.poll.registry().deregister(&mut self.connections[index].stream)?;
         let connection = self.connections.remove(index);
+        self.usage.count_out(connection.kind);
         if let Some(alarm) = connection.alarm {
             self.alarms.cancel(alarm);
         }
@@ -52,6 +53,7 @@ impl Reactor {
             address: connection.address(),
             stream: connection.stream,
             connection_id: connection.id,
+            is_operator: connection.is_operator,
             refusal: None,
             gateway: connection.gateway,
             input,

@@ -42,17 +42,19 @@ mod journalist;
 mod listener;
 mod mailbox;
 mod poll;
+mod porches;
 mod post;
 mod socket;
 mod team;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 pub use acceptor::Acceptor;
 pub use control::Handle;
 pub use journal_mail::{Counter, Desk, Sleeper};
 pub use listener::Listener;
-pub use team::{JournalSeat, Team};
+pub use team::{JournalSeat, Premises, Team};
 
 use crate::config::{Config, Limits};
 use calls::Calls;
@@ -63,6 +65,7 @@ use door::{Door, Entrance};
 use drain::Draining;
 use fanwire_core::wheel::Wheel;
 use fanwire_core::{Closure, SessionId, Shard, Time};
+use fanwire_gateway::stats::Stats;
 use fanwire_gateway::{Context, Credentials, Gateway, Progress};
 use handover::Leaving;
 use journalist::Journalist;
@@ -76,6 +79,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 use team::Seat;
+use usage::Usage;
 
 /// Bytes of one read: one connection's share of a turn.
 const READ_BYTES: usize = 64 * 1024;
@@ -101,6 +105,8 @@ pub struct Reactor {
     /// Connections that are handed over and were not taken yet.
     leaving: VecDeque<Leaving>,
     settings: fanwire_gateway::Settings,
+    /// The same for those who came to the address for operators.
+    operator_settings: fanwire_gateway::Settings,
     bounds: Bounds,
     clock: Clock,
     /// When the last poll began: whatever had come by then is known.
@@ -119,6 +125,7 @@ pub struct Reactor {
     is_mails_turn: bool,
     journalist: Journalist,
     calls: Calls,
+    usage: Usage,
     /// Bytes that all connections hold and whose frames are not complete: their peers are to go on.
     partial_bytes: usize,
     /// Bytes that they hold because a budget ended, or a command is postponed: we are to go on.
@@ -156,8 +163,9 @@ struct Buffers {
 impl Reactor {
     /// A reactor in its seat, with its share of what the configuration allows.
     fn new(seat: Seat, config: &Config) -> Reactor {
-        let Seat { index, poll, control, entrance, doors, departures, post, shard, clock, seed, plan } = seat;
+        let Seat { index, poll, control, entrance, doors, departures, post, shard, clock, seed, plan, stats } = seat;
         let limits = config.limits_of_one_reactor();
+        let settings = gateway_settings(config, stats);
         Reactor {
             index,
             poll,
@@ -166,7 +174,8 @@ impl Reactor {
             doors,
             departures,
             leaving: VecDeque::new(),
-            settings: gateway_settings(config),
+            operator_settings: for_operators(&settings),
+            settings,
             bounds: Bounds {
                 partial_bytes_max: usize::try_from(limits.partial_bytes_total_max).unwrap_or(usize::MAX),
                 linger_time_max: limits.linger_time_max,
@@ -191,6 +200,7 @@ impl Reactor {
             is_mails_turn: false,
             journalist: Journalist::new(),
             calls: Calls::default(),
+            usage: Usage::default(),
             partial_bytes: 0,
             backlog_bytes: 0,
             buffers: Buffers {
@@ -220,8 +230,11 @@ impl Reactor {
 
     fn turn(&mut self, events: &mut Events) -> io::Result<()> {
         self.calls.turns += 1;
-        self.wait(events)?;
+        let has_slept = self.wait(events)?;
         self.clock.tick();
+        if has_slept {
+            self.usage.get_up(self.clock.now());
+        }
         self.shard.begin_turn(self.clock.now());
         self.note_events(events);
         self.check_control();
@@ -238,17 +251,23 @@ impl Reactor {
         self.flush_dirty();
         self.advance_drain();
         self.journalist.tell_suppressed(self.clock.since_start());
+        self.publish_figures();
         Ok(())
     }
 
-    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+    /// Returns whether it may have slept.
+    fn wait(&mut self, events: &mut Events) -> io::Result<bool> {
         let may_sleep = !self.has_work_left() && self.post.lie_down(&self.shard);
+        if may_sleep {
+            self.clock.glance();
+            self.usage.lie_down(self.clock.now());
+        }
         let timeout = if may_sleep { self.time_to_next_deadline() } else { Some(Duration::ZERO) };
         self.looked = self.clock.now();
         self.calls.polls += 1;
         let outcome = poll::wait(&mut self.poll, events, timeout);
         self.post.get_up();
-        outcome
+        outcome.map(|()| may_sleep)
     }
 
     fn has_work_left(&self) -> bool {
@@ -261,12 +280,11 @@ impl Reactor {
             || self.have_all_hushed()
     }
 
-    fn time_to_next_deadline(&mut self) -> Option<Duration> {
+    fn time_to_next_deadline(&self) -> Option<Duration> {
         let drain = self.draining.as_ref().map(Draining::next_deadline);
         let retry = (!self.leaving.is_empty()).then(|| self.now() + handover::RETRY);
         let deadlines = [self.shard.next_deadline(), self.alarms.next_deadline(), drain, retry];
         let next = deadlines.into_iter().flatten().min()?;
-        self.clock.tick();
         Some(next.since(self.clock.now()))
     }
 
@@ -277,7 +295,7 @@ impl Reactor {
     fn note_events(&mut self, events: &Events) {
         for event in events {
             match event.token() {
-                CONTROL => {}
+                CONTROL => self.usage.wakes += 1,
                 Token(index) => self.note_readiness(index, event),
             }
         }
@@ -363,6 +381,7 @@ impl Reactor {
                 0
             }
             Ok(Some(count)) => {
+                self.usage.received_bytes += count as u64;
                 self.execute(index, count);
                 count
             }
@@ -379,7 +398,7 @@ impl Reactor {
         let connection = &mut self.connections[index];
         let context = Context {
             shard: &mut self.shard,
-            settings: &self.settings,
+            settings: if connection.is_operator { &self.operator_settings } else { &self.settings },
             now: self.clock.now(),
             wall_us: self.clock.wall_us(),
             connection_id: connection.id,
@@ -426,6 +445,7 @@ impl Reactor {
         if let Some(code) = self.shard.take_refusal() {
             self.journalist.refused(self.clock.since_start(), connection.id, connection.address(), code);
         }
+        self.note_kind(index);
         self.note_partial(index);
         if !was_open && self.connections[index].gateway.is_open() {
             // The handshake's deadline is no more.
@@ -470,7 +490,14 @@ impl Reactor {
     }
 }
 
-fn gateway_settings(config: &Config) -> fanwire_gateway::Settings {
+/// Who came to the address for operators is shown everything.
+fn for_operators(settings: &fanwire_gateway::Settings) -> fanwire_gateway::Settings {
+    let mut settings = settings.clone();
+    settings.http.shows_all = true;
+    settings
+}
+
+fn gateway_settings(config: &Config, stats: Arc<Stats>) -> fanwire_gateway::Settings {
     fanwire_gateway::Settings {
         limits: config.limits.wire,
         credentials: Credentials::tokens(config.tokens.secrets().map(|secret| secret.as_bytes().to_vec())),
@@ -478,8 +505,11 @@ fn gateway_settings(config: &Config) -> fanwire_gateway::Settings {
         frame_time_max: config.limits.frame_time_max,
         http: fanwire_gateway::http::Settings {
             origins: config.http.origin_rules(config.listen).expect("the configuration was checked"),
+            idle_time_max: config.http.idle_time_max,
+            heartbeat_period: config.http.heartbeat_period,
             ..fanwire_gateway::http::Settings::default()
         },
+        stats,
         ..fanwire_gateway::Settings::default()
     }
 }

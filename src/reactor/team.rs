@@ -5,10 +5,12 @@ use super::clock::Clock;
 use super::control::Control;
 use super::door::{self, Door, Entrance};
 use super::journal_mail::{self, Counter, Desk};
+use super::porches::Porches;
 use super::post::Post;
 use super::{Acceptor, CONTROL, Listener, Reactor};
 use crate::config::Config;
 use fanwire_core::journal::plan::Plan;
+use fanwire_gateway::stats::{Facts, Stats};
 use mio::Poll;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -59,11 +61,35 @@ pub(super) struct Seat {
     pub(super) seed: u64,
     /// What is journaled.
     pub(super) plan: Plan,
+    /// Where everybody publishes what it counts.
+    pub(super) stats: Arc<Stats>,
+}
+
+/// What a team works with.
+pub struct Premises {
+    /// Where everybody comes in.
+    pub listener: Listener,
+    /// Where operators come in, if they have an address of their own.
+    pub operators: Option<Listener>,
+    /// Connections at one time.
+    pub connections_max: usize,
+    /// Where everybody publishes what it counts.
+    pub stats: Arc<Stats>,
+}
+
+impl Premises {
+    /// For a broker of one address and without journals.
+    pub fn new(config: &Config, listener: Listener, connections_max: usize) -> Premises {
+        let reactors = config.reactor_count() as usize;
+        let stats = Arc::new(Stats::new(Facts { reactors, ..Facts::default() }));
+        Premises { listener, operators: None, connections_max, stats }
+    }
 }
 
 impl Team {
-    /// The threads that the configuration asks for, around a socket that listens.
-    pub fn assemble(config: &Config, listener: Listener, connections_max: usize, plan: &Plan) -> io::Result<Team> {
+    /// The threads that the configuration asks for, around sockets that listen.
+    pub fn assemble(config: &Config, premises: Premises, plan: &Plan) -> io::Result<Team> {
+        let Premises { listener, operators, connections_max, stats } = premises;
         let (admission, departures) = Admission::new(config, connections_max);
         let (clock, seed) = (Clock::start(), random_seed());
         let (mut doors, mut insides) = (Vec::new(), Vec::new());
@@ -92,11 +118,12 @@ impl Team {
         let seats = insides.into_iter().zip(places).enumerate().map(|(index, (inside, (post, shard)))| {
             let (poll, control, entrance) = inside;
             let (doors, departures) = (Arc::clone(&doors), departures.clone());
-            let plan = plan.clone();
-            Seat { index, poll, control, entrance, doors, departures, post, shard, clock, seed, plan }
+            let (plan, stats) = (plan.clone(), Arc::clone(&stats));
+            Seat { index, poll, control, entrance, doors, departures, post, shard, clock, seed, plan, stats }
         });
         let reactors = seats.map(|seat| Reactor::new(seat, config)).collect();
-        Ok(Team { acceptor: Acceptor::new(listener, admission, doors, clock)?, reactors, journal })
+        let porches = Porches::new(listener, operators);
+        Ok(Team { acceptor: Acceptor::new(porches, admission, doors, clock, stats)?, reactors, journal })
     }
 }
 

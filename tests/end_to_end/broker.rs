@@ -61,6 +61,13 @@ impl Broker {
         self.address
     }
 
+    /// The address for operators.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        let banner = self.banner();
+        let url = banner.lines().find_map(|line| line.trim().strip_prefix("admin ")).expect("a second address");
+        url.trim().trim_start_matches("http://").trim_end_matches('/').parse().expect("an address")
+    }
+
     /// Where clients find it.
     pub(crate) fn url(&self) -> String {
         format!("fanwire://{}", self.address)

@@ -18,12 +18,16 @@ fn a_probe_is_told_that_the_broker_lives_and_whether_it_wants_work() {
     let broker = Broker::start("[drain]\ndeadline = \"1h\"\n");
     let mut probe = Web::connect(broker.address());
     let mut peer = Peer::welcomed(broker.address());
-    assert_eq!((probe.get("/healthz").status, probe.get("/readyz").text()), (200, "ready\n"));
+    assert_eq!(probe.get("/healthz").status, 200);
+    let answer = probe.get("/readyz");
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.json(), json!({"ready": true, "draining": false, "journals_failed": []}));
     broker.signal(Signal::TERM);
     assert!(matches!(peer.frame(), Frame::Goaway(_)));
     eventually("every reactor to drain", || broker.log().contains("\"draining\"").then_some(()));
     let answer = probe.get("/readyz");
-    assert_eq!((answer.status, answer.text()), (503, "draining\n"));
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.json(), json!({"ready": false, "draining": true, "journals_failed": []}));
     assert_eq!(answer.field("Connection"), Some("close"), "a broker that goes down takes no further request");
     probe.expect_end();
     drop((probe, peer));

@@ -5,6 +5,7 @@ use super::broker::Broker;
 use super::journal_scene::{DataDirectory, SMALL_SEGMENTS, configuration, from, history_of, subscribed};
 use super::peer::{Peer, Witness, publish};
 use super::process::{Process, eventually, fanwire};
+use super::web::ask;
 use fanwire_wire::Code;
 use fanwire_wire::frame::{AckLevel, Frame, Outcome, Scope, Start};
 use rustix::process::Signal;
@@ -52,6 +53,8 @@ fn publish_until_it_fails(peer: &mut Peer, ack: AckLevel) -> u64 {
 #[track_caller]
 fn expect_failed(broker: &Broker, peer: &mut Peer, acked: u64) {
     broker.wait_for_log(&["the journal has failed", "events"]);
+    let probe = ask(broker.address(), "GET", "/readyz", "", b"");
+    assert_eq!((probe.status, &probe.json()["journals_failed"]), (503, &serde_json::json!(["events"])));
     let levels = [AckLevel::Routed, AckLevel::Journaled, AckLevel::Durable, AckLevel::Durable];
     for (number, ack) in (acked + 2..).zip(levels) {
         peer.send(publish("match/1", ack, b"late"));

@@ -1,6 +1,6 @@
-//! The web side with clients that nobody here wrote, by the scripts of `tests/web`: `websockets` (PyPI), `ws` (npm),
-//! curl, TypeScript's compiler, and Node's and Chromium's WebSocket, fetch and EventSource, with `/fanwire.js` and
-//! without.
+//! The web side with clients that nobody here wrote, by the scripts of `tests/web`: `websockets` and
+//! `prometheus_client` (PyPI), `ws` (npm), curl, TypeScript's compiler, and Node's and Chromium's WebSocket, fetch and
+//! EventSource, with `/fanwire.js` and without.
 //!
 //! ```text
 //!  tests/web/install --puts them--> web-clients in the target directory --found by--> these tests
@@ -42,6 +42,15 @@ fn ws_of_node_speaks_both_subprotocols() {
     let mut command = Command::new("node");
     command.args([script("ws_client.mjs"), broker.address().to_string(), hello()]).current_dir(modules);
     run(command, 3);
+}
+
+#[test]
+fn a_parser_for_prometheus_reads_what_is_counted() {
+    let Some(python) = python("prometheus_client", "prometheus_client.parser") else { return };
+    let broker = Broker::start(MEMORY);
+    let mut command = Command::new(python);
+    command.args([script("prometheus_parser.py"), broker.address().to_string()]);
+    run(command, 4);
 }
 
 #[test]

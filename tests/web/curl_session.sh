@@ -18,7 +18,10 @@ check() {
 }
 
 check healthz "$(ask "$url/healthz")" ok
-check readyz "$(ask "$url/readyz")" ready
+check readyz "$(ask "$url/readyz")" '{"ready":true,"draining":false,"journals_failed":[]}'
+check stats "$(ask "$url/v1/stats" | grep -c '"name":"events"')" 1
+check file_that_is_known \
+    "$(ask --output /dev/null --write-out '%{http_code}' --header 'If-None-Match: *' "$url/fanwire.js")" 304
 check publish "$(ask --data-binary one "$url/v1/topics/match/1")" '{"ack":"routed","sequence":1}'
 check publish_in_chunks \
     "$(printf two | ask --header 'Transfer-Encoding: chunked' --data-binary @- "$url/v1/topics/match/1")" \

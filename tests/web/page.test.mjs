@@ -74,9 +74,13 @@ test("the page shows figures, and says so where there are none", options, async 
   const { page, faults } = await open(context, { stats: sampleStats() });
   await page.getByText("match/17/state").waitFor();
   await page.waitForFunction(() => document.querySelectorAll("#tiles dd")[0].textContent !== "-");
-  const bare = await open(context);
-  await bare.page.getByText("this broker does not serve /v1/stats").waitFor();
-  assert.deepEqual([...faults, ...bare.faults], []);
+  const live = await open(context);
+  await live.page.locator("#journals").getByText("events", { exact: true }).waitFor();
+  await publish(live.page, "match/page/figures", "one");
+  await live.page.locator("#topics").getByText("match/page/figures").waitFor();
+  const bare = await open(context, { refuses: new Set(["/v1/stats"]) });
+  await bare.page.getByText("Figures are not available: the answer was 502").waitFor();
+  assert.deepEqual([...faults, ...live.faults, ...bare.faults], []);
 });
 
 test("on a phone the page is no wider than the phone", options, async (context) => {

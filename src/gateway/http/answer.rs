@@ -198,6 +198,14 @@ impl<'o> Answer<'o> {
         })
     }
 
+    /// Says which version of a file this is.
+    pub fn entity_tag(&mut self, tag: &str) -> &mut Self {
+        match HeaderValue::new(tag) {
+            Some(tag) => self.header("ETag", tag),
+            None => self,
+        }
+    }
+
     /// Says which origins' pages may read the answer.
     pub fn cors(&mut self, cors: Cors<'_>) -> &mut Self {
         match cors {

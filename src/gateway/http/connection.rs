@@ -17,10 +17,11 @@ use super::admission::admit;
 use super::answer::{Answer, CONTINUE, Cache, Exchange, Framing, MediaType};
 use super::head::{BodyKind, Head, HeadReader};
 use super::origin::OwnCors;
+use super::prepared::Prepared;
 use super::question::{Asked, Asking, Heard};
 use super::{BodyReader, Cors, HeaderValue, Query, Reason, Refusal, Route, Status};
-use crate::pages::{self, Page};
 use crate::sse::{self, HEARTBEAT};
+use crate::stats::Kind;
 use crate::websocket::handshake::{Handshake, Subprotocol};
 use crate::websocket::{self, WebSocket};
 use crate::{Closing, Context, EVENT_STREAM, NATIVE, Progress, WEBSOCKET, WEBSOCKET_JSON};
@@ -28,16 +29,11 @@ use fanwire_core::command::{Command, Subscribe};
 use fanwire_core::{Handled, SessionId, Time};
 use fanwire_wire::Code;
 use fanwire_wire::frame::{Policy, Start};
-use std::time::Duration;
 
 /// Requests of one connection that are begun in one turn; the others wait for the next one.
 const REQUESTS_PER_TURN_MAX: usize = 64;
 /// Bytes behind a request that is being answered, before nothing more is read.
 const HELD_BYTES_MAX: usize = 64 * 1024;
-/// How long a connection may be idle between two requests.
-const IDLE_TIME_MAX: Duration = Duration::from_secs(60);
-/// How long a stream may be silent before it says that it is alive.
-const HEARTBEAT_PERIOD: Duration = Duration::from_secs(15);
 
 /// One HTTP connection.
 #[derive(Debug)]
@@ -229,43 +225,13 @@ impl Http {
                 self.answer(context, |out| Answer::begin(exchange, Status::NO_CONTENT, out).options(methods, cors));
                 self.end_exchange(exchange.keeps_alive(), context)
             }
-            Route::Health => self.answer_text(Status::OK, "ok\n", exchange, cors, context),
-            Route::Readiness if context.is_draining => {
-                self.answer_text(Status::SERVICE_UNAVAILABLE, "draining\n", exchange, cors, context)
+            Route::Poll(_) => return Err(Reason::NotFound.into()),
+            route => {
+                let prepared = Prepared::find(&route, head, context).ok_or(Reason::NotFound)?;
+                self.answer(context, |out| prepared.write(exchange, cors, out));
+                self.end_exchange(exchange.keeps_alive(), context)
             }
-            Route::Readiness => self.answer_text(Status::OK, "ready\n", exchange, cors, context),
-            Route::Console => self.answer_page(&pages::CONSOLE, exchange, cors, context),
-            Route::ConsoleScript => self.answer_page(&pages::CONSOLE_SCRIPT, exchange, cors, context),
-            Route::ConsoleStyle => self.answer_page(&pages::CONSOLE_STYLE, exchange, cors, context),
-            Route::Script => self.answer_page(&pages::CLIENT, exchange, cors, context),
-            Route::ScriptTypes => self.answer_page(&pages::CLIENT_TYPES, exchange, cors, context),
-            Route::Metrics | Route::Stats | Route::Poll(_) => return Err(Reason::NotFound.into()),
         })
-    }
-
-    fn answer_text(
-        &mut self,
-        status: Status,
-        text: &str,
-        exchange: Exchange,
-        cors: Cors<'_>,
-        context: &mut Context<'_>,
-    ) -> Step {
-        self.answer(context, |out| {
-            let mut answer = Answer::begin(exchange, status, out);
-            answer.cors(cors).cache(Cache::Never);
-            answer.sized(MediaType::Text, text.as_bytes());
-        });
-        self.end_exchange(exchange.keeps_alive(), context)
-    }
-
-    fn answer_page(&mut self, page: &Page, exchange: Exchange, cors: Cors<'_>, context: &mut Context<'_>) -> Step {
-        self.answer(context, |out| {
-            let mut answer = Answer::begin(exchange, Status::OK, out);
-            answer.cors(cors).cache(Cache::Revalidated);
-            answer.sized(page.media, page.text.as_bytes());
-        });
-        self.end_exchange(exchange.keeps_alive(), context)
     }
 
     /// Becomes a WebSocket, if all is right with the request.
@@ -470,9 +436,9 @@ impl Http {
     pub fn next_deadline(&self, settings: &crate::Settings) -> Option<Time> {
         match self.stage {
             Stage::Head if self.reader.is_begun() || !self.has_served => Some(self.since + settings.handshake_time_max),
-            Stage::Head => Some(self.since + IDLE_TIME_MAX),
+            Stage::Head => Some(self.since + settings.http.idle_time_max),
             Stage::Body(_) => Some(self.since + settings.frame_time_max),
-            Stage::Streaming => Some(self.since + HEARTBEAT_PERIOD),
+            Stage::Streaming => Some(self.since + settings.http.heartbeat_period),
             Stage::Asking(_) | Stage::Parted => None,
         }
     }
@@ -539,6 +505,14 @@ impl Http {
     /// The session that the socket is written from.
     pub const fn session(&self) -> SessionId {
         self.session
+    }
+
+    /// What it is at the moment.
+    pub const fn kind(&self) -> Kind {
+        match self.stage {
+            Stage::Streaming => Kind::Sse,
+            Stage::Head | Stage::Body(_) | Stage::Asking(_) | Stage::Parted => Kind::Http,
+        }
     }
 
     /// The session whose queue is read here.

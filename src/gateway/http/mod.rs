@@ -30,6 +30,7 @@ pub mod header_value;
 pub mod method;
 pub mod origin;
 pub mod percent;
+mod prepared;
 pub mod query;
 mod question;
 pub mod reason;

@@ -8,7 +8,7 @@
 // |---|---|---|
 // | server_name, open, draining | now | as in WELCOME |
 // | time_us, uptime_us | now | the wall clock; since the start |
-// | connections | now | object: native, websocket, websocket_json, sse, poll, http: how many speak what |
+// | connections | now | object: native, websocket, websocket_json, sse, poll, http, opening: how many speak what |
 // | connections_max, subscriptions, requests_in_flight | now | |
 // | accepted, refused | count | connections |
 // | messages_in, bytes_in | count | publishes taken, payload bytes of them |
@@ -210,7 +210,7 @@ function sparkline(title, sample) {
 
 function showConnections(connections) {
   const names = { native: "native", websocket: "WebSocket", websocket_json: "WebSocket, JSON", sse: "event streams",
-    poll: "long-polling", http: "other HTTP", mqtt: "MQTT" };
+    poll: "long-polling", http: "other HTTP", mqtt: "MQTT", opening: "silent yet" };
   const rows = Object.entries(connections).map(([kind, count]) => [names[kind] ?? kind, number(count)]);
   fill("connections", rows, "None are told.");
 }
@@ -223,6 +223,8 @@ function fill(id, rows, empty) {
     cells.forEach((cell, index) => {
       const made = make("td", cell.text ?? cell);
       made.className = [cell.kind, columns[index].className].filter(Boolean).join(" ");
+      // What stands before a value where there is no room for columns.
+      made.dataset.title = columns[index].textContent;
       row.append(made);
     });
     return row;
@@ -279,7 +281,7 @@ function stop() {
 
 function showWatch() {
   if (!watching || watching.closed) return;
-  const more = skipped > 0 ? `, ${skipped} too many to be shown` : "";
+  const more = skipped > 0 ? `, ${number(skipped)} too many to be shown` : "";
   element("watch-state").textContent = `Watching ${watching.filter}: ${number(seen)} ${seen === 1 ? "message" : "messages"}${more}.`;
 }
 

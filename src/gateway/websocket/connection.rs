@@ -17,6 +17,7 @@ use super::handshake::Subprotocol;
 use super::reader::{Item, Reader};
 use crate::json::Json;
 use crate::native::goaway;
+use crate::stats::Kind;
 use crate::{Closing, Context, Native, Phase, Progress, Settings};
 use fanwire_core::{SessionId, Time};
 use fanwire_wire::Code;
@@ -58,6 +59,14 @@ impl WebSocket {
             Subprotocol::Json => Speaker::Json(Json::new(session, is_admitted, now)),
         };
         WebSocket { session, reader: Reader::default(), begun: None, rest: Vec::new(), speaker }
+    }
+
+    /// What it is, for those who count connections.
+    pub const fn kind(&self) -> Kind {
+        match self.speaker {
+            Speaker::Native(_) => Kind::WebSocket,
+            Speaker::Json(_) => Kind::WebSocketJson,
+        }
     }
 
     /// Takes bytes that were read. All of `input` is used or kept.

@@ -1,7 +1,7 @@
 //! A house with an acceptor and reactors, each in its thread, that answer questions about themselves between turns.
 
 use super::super::door::{Door, Load};
-use super::super::{Handle, Listener, Reactor, Team};
+use super::super::{Handle, Listener, Premises, Reactor, Team};
 use crate::config::{Config, Flags};
 use fanwire_core::journal::plan::Plan;
 use fanwire_wire::frame::{Direction, Frame, Hello, decode, split_frame};
@@ -60,7 +60,7 @@ impl House {
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), &config.socket).unwrap();
         let address = listener.local_address().unwrap();
         let Team { acceptor, reactors, .. } =
-            Team::assemble(&config, listener, connections_max, &Plan::default()).unwrap();
+            Team::assemble(&config, Premises::new(&config, listener, connections_max), &Plan::default()).unwrap();
         let doors = Arc::clone(&reactors[0].doors);
         let mut house = House { address, doors, questions: Vec::new(), acceptor: None, reactors: Vec::new() };
         house.acceptor = Some((acceptor.handle(), std::thread::spawn(move || acceptor.run().unwrap())));
