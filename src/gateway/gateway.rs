@@ -89,6 +89,15 @@ impl Gateway {
         }
     }
 
+    /// The peer has ended its side. Returns whether it is still owed an answer, after which the gateway leaves by
+    /// itself; if not, it departs now.
+    pub const fn end_input(&mut self) -> bool {
+        match self {
+            Gateway::Http(http) => http.end_input(),
+            Gateway::Native(_) | Gateway::WebSocket(_) => false,
+        }
+    }
+
     /// The peer has ended its side: its session ends, and what was queued is still flushed. Returns whether it left
     /// in the middle of a frame.
     pub fn depart(&mut self, context: &mut Context<'_>) -> bool {

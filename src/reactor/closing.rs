@@ -60,8 +60,12 @@ impl Reactor {
         self.part(index);
     }
 
-    /// The peer has closed its side: what it sent was executed, what it is owed is flushed.
+    /// The peer has closed its side: what it sent was executed, what it is owed is flushed, and what it has asked for
+    /// is waited for.
     pub(super) fn end_of_input(&mut self, index: usize) {
+        if self.connections[index].gateway.end_input() {
+            return;
+        }
         if self.depart(index) {
             let connection = &self.connections[index];
             self.journalist.torn(self.clock.since_start(), connection.id, connection.address());

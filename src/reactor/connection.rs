@@ -138,7 +138,7 @@ impl Connection {
 
     /// Whether it can make progress without a further event.
     pub(super) fn is_ready(&self) -> bool {
-        !self.has_ended && !self.is_postponed() && (self.has_work_left() || self.is_readable)
+        !self.is_postponed() && (self.has_work_left() || (self.is_readable && !self.has_ended))
     }
 
     /// Reads once: `Some(0)` at the end, `None` when there is nothing.

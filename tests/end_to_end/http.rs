@@ -350,6 +350,46 @@ fn a_connection_is_kept_unless_either_side_wants_it_to_end() {
     web.expect_end();
 }
 
+/// As `nc -N` and many a script do it.
+#[test]
+fn who_ends_its_side_behind_its_requests_still_gets_all_answers() {
+    let data = DataDirectory::new();
+    let broker = Broker::start(&configuration(data.path(), ""));
+    let mut web = Web::connect(broker.address());
+    web.say(request("POST", "/v1/topics/match/1?ack=durable", "", b"x"));
+    web.end_output();
+    assert_eq!(web.answer().json(), json!({"ack": "durable", "sequence": 1}));
+    web.expect_end();
+    let mut web = Web::connect(broker.address());
+    let asked = [
+        request("POST", "/v1/topics/match/1?ack=durable", "", b"x"),
+        request("GET", "/healthz", "", b""),
+        request("POST", "/v1/topics/match/1?ack=journaled", "", b"x"),
+        request("GET", "/v1/topics/match/1", "", b""),
+    ];
+    web.say([&asked.concat()[..], b"GET /half"].concat());
+    web.end_output();
+    assert_eq!(web.answer().json()["sequence"], 2);
+    assert_eq!(web.answer().text(), "ok\n");
+    assert_eq!(web.answer().json()["sequence"], 3);
+    assert_eq!(web.answer().text().lines().count(), 3);
+    web.expect_end();
+    let mut responder = Peer::welcomed(broker.address());
+    responder.subscribe(Subscribe { group: b"g", responder: true, ..subscribe(1, "time/now") });
+    let mut web = Web::connect(broker.address());
+    web.say(request("POST", "/v1/request/time/now", "", b"?"));
+    web.end_output();
+    let handle = match responder.frame() {
+        Frame::Call(call) => call.handle,
+        other => panic!("{other:?}"),
+    };
+    // A turn of the other side's reactor lies between the question and its end.
+    assert_eq!(ask(broker.address(), "GET", "/healthz", "", b"").status, 200);
+    responder.send(Reply { handle, headers: b"", payload: b"noon" });
+    assert_eq!(web.answer().text(), "noon");
+    web.expect_end();
+}
+
 #[test]
 fn who_waits_for_continue_is_told_to_go_on_or_refused_before_the_body() {
     let broker = Broker::start("");

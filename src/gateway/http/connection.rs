@@ -47,6 +47,8 @@ pub struct Http {
     /// When it began to wait for what it waits for.
     since: Time,
     has_served: bool,
+    /// The peer has ended its side: what it has asked for is answered, and nothing more will come.
+    has_peer_ended: bool,
 }
 
 /// How far the exchange has come.
@@ -99,6 +101,7 @@ impl Http {
             stage: Stage::Head,
             since: begun,
             has_served: false,
+            has_peer_ended: false,
         }
     }
 
@@ -155,7 +158,7 @@ impl Http {
         match self.reader.read(&held) {
             Ok(None) => {
                 self.held = held;
-                Step::Dry
+                if self.has_peer_ended { self.leave(context) } else { Step::Dry }
             }
             Ok(Some((head, used))) => {
                 let step = self.begin(&head, context);
@@ -375,8 +378,10 @@ impl Http {
         };
         let heard = asking.hear(inner, self.session, context);
         match self.note_heard(heard, context) {
-            // Another request may stand in `held`.
-            Progress::Idle if matches!(self.stage, Stage::Head) && !self.held.is_empty() => Progress::More,
+            // Another request may stand in `held`, or none will ever come.
+            Progress::Idle if matches!(self.stage, Stage::Head) && (!self.held.is_empty() || self.has_peer_ended) => {
+                Progress::More
+            }
             progress => progress,
         }
     }
@@ -489,6 +494,13 @@ impl Http {
             self.answer(context, |out| sse::write_closing(code, out));
         }
         Closing { code, parting: None }
+    }
+
+    /// The peer has ended its side. Returns whether it is still owed an answer, after which the gateway leaves by
+    /// itself: many a program says all that it has to say, ends its side, and listens.
+    pub const fn end_input(&mut self) -> bool {
+        self.has_peer_ended = matches!(self.stage, Stage::Asking(_));
+        self.has_peer_ended
     }
 
     /// The peer has ended its side: its session ends, and what was queued is still flushed. Returns whether it left
