@@ -76,7 +76,8 @@ test("the page shows figures, and says so where there are none", options, async 
   await page.waitForFunction(() => document.querySelectorAll("#tiles dd")[0].textContent !== "-");
   const live = await open(context);
   await live.page.locator("#journals").getByText("events", { exact: true }).waitFor();
-  await publish(live.page, "match/page/figures", "one");
+  // What comes once is not counted.
+  for (const payload of ["one", "two", "three"]) await publish(live.page, "match/page/figures", payload);
   await live.page.locator("#topics").getByText("match/page/figures").waitFor();
   const bare = await open(context, { refuses: new Set(["/v1/stats"]) });
   await bare.page.getByText("Figures are not available: the answer was 502").waitFor();
