@@ -128,9 +128,10 @@ fn the_busiest_topics_are_told_once_somebody_has_asked_wherever_they_are_publish
             (0..2).for_each(|_| expect_message(subscriber));
         }
         let told = stats(address)["top_topics"].as_array().expect("a list").clone();
-        (told.len() == 3).then_some(told)
+        // Each reactor tells its own when it has its next turn.
+        (told.len() == 3 && told[0]["subscribers"] == 4).then_some(told)
     });
-    assert_eq!((&found[0]["topic"], &found[0]["subscribers"]), (&json!("room/busy"), &json!(4)), "{found:?}");
+    assert_eq!(found[0]["topic"], "room/busy", "{found:?}");
     let (messages, deliveries) = (found[0]["messages"].as_u64(), found[0]["deliveries"].as_u64());
     assert!(messages > Some(0) && deliveries > messages, "{found:?}");
     let others: Vec<&Value> = found[1..].iter().map(|row| &row["deliveries"]).collect();
