@@ -422,15 +422,30 @@ impl Client {
         })
     }
 
-    /// Writes until half of the buffer is free, if it being full was the trouble.
+    /// Writes until half of the buffer is free, or reads once where none of it is in use and an answer is the trouble.
     fn make_room(&mut self, error: Error) -> Result<(), Error> {
         if !matches!(error, Error::WouldBlock) {
             return Err(self.driver.explain(error));
+        }
+        if self.buffered_bytes() == 0 {
+            return self.read_once();
         }
         let goal = self.buffered_bytes() / 2;
         // The message at hand was not buffered, so a loss on the way leaves it certainly unsent.
         self.write_until(goal)
             .map_err(|error| if matches!(error, Error::Unknown) { Error::Disconnected } else { error })
+    }
+
+    fn read_once(&mut self) -> Result<(), Error> {
+        let backlog = &mut self.backlog;
+        if backlog.is_full() {
+            return Err(Error::BacklogFull { bytes_max: backlog.bytes_max() });
+        }
+        let take = &mut |event: Event<'_>| {
+            backlog.push(event.into_owned());
+            ControlFlow::Continue(())
+        };
+        self.driver.turn(Patience::Brief, true, take).map(drop)
     }
 
     fn write_until(&mut self, goal_bytes: usize) -> Result<(), Error> {

@@ -129,7 +129,8 @@ pub enum Error {
         /// What is allowed.
         max: u64,
     },
-    /// The outgoing buffer is full and the call may not block. Nothing was buffered; poll, then try again.
+    /// The outgoing buffer is full, or a producer's older message has no answer yet and would be forgotten by then
+    /// (protocol.md section 5.3), and the call may not block. Nothing was buffered; poll, then try again.
     WouldBlock,
     /// A blocking call could not go on, because events that nobody polled for fill the backlog.
     BacklogFull {
@@ -245,7 +246,10 @@ impl fmt::Display for Error {
             Error::Limit { what, given, max } => {
                 write!(formatter, "{given} passes the broker's {what} of {max}; send less or raise it there")
             }
-            Error::WouldBlock => write!(formatter, "the outgoing buffer is full; call poll and try again"),
+            Error::WouldBlock => write!(
+                formatter,
+                "the outgoing buffer is full, or a producer has to wait for an answer; call poll and try again"
+            ),
             Error::BacklogFull { bytes_max } => write!(
                 formatter,
                 "unread events fill the backlog of {bytes_max} bytes; call poll or wait before blocking calls"

@@ -7,11 +7,15 @@
 //! ```
 //!
 //! The number belongs to the message and not to the attempt, so it is drawn once and sent as often as it takes. The
-//! journal remembers a producer's last 128 numbers: no more than that may be without an answer (protocol.md section
-//! 5.3).
+//! journal remembers a producer's last 128 numbers: from its oldest one without an answer to its newest there may be no
+//! more than that (protocol.md section 5.3), answered ones between them included. On one connection a publish beyond
+//! waits, or would block; what a lost connection left unknown is the caller's to send again before anything newer.
 
 use crate::error::Error;
 pub use fanwire_wire::frame::Producer as Stamp;
+
+/// Numbers of one producer that a journal remembers.
+pub(crate) const NUMBERS_REMEMBERED: u64 = 128;
 
 /// Numbers the messages of one publisher, over all its connections.
 ///

@@ -3,9 +3,11 @@
 //! On the wire they are numbered from 1 on every connection, without the number being written. Towards the caller
 //! they keep counting over reconnects: `id = base + number`.
 //!
-//! Invariant: `window[i]` says whether number `settled_through + 1 + i` is settled; its front is never settled.
+//! Invariants: `window[i]` says whether number `settled_through + 1 + i` is settled; its front is never settled.
+//! `stamped` is in the order of the numbers, and neither is its front.
 
 use crate::event::{Event, PublishId};
+use crate::producer::{NUMBERS_REMEMBERED, Stamp};
 use fanwire_wire::frame::Ack;
 use fanwire_wire::{Code, Violation};
 use std::collections::VecDeque;
@@ -19,13 +21,25 @@ pub(crate) struct Publishes {
     base: u64,
     settled_through: u64,
     window: VecDeque<bool>,
+    /// Those of producers: their numbers here, and what they are called there.
+    stamped: VecDeque<(u64, Stamp)>,
 }
 
 impl Publishes {
     /// One more was put into the stream.
-    pub(crate) fn sent(&mut self) -> PublishId {
+    pub(crate) fn sent(&mut self, stamp: Option<Stamp>) -> PublishId {
         self.window.push_back(false);
+        self.stamped.extend(stamp.map(|stamp| (self.last_number(), stamp)));
         PublishId(self.base + self.last_number())
+    }
+
+    /// Whether some publish of a producer has no answer, and would be forgotten by the journal if this one came there
+    /// before it is sent again.
+    pub(crate) fn must_wait(&self, stamp: Stamp) -> bool {
+        let unanswered =
+            self.stamped.iter().filter(|(number, known)| known.id == stamp.id && !self.is_settled(*number));
+        let oldest = unanswered.map(|(_, known)| known.number).min();
+        oldest.is_some_and(|oldest| stamp.number.saturating_sub(oldest) >= NUMBERS_REMEMBERED)
     }
 
     pub(crate) fn acknowledge(&mut self, ack: Ack, is_duplicate: bool) -> Result<Event<'static>, Violation> {
@@ -71,6 +85,7 @@ impl Publishes {
         self.base += self.last_number();
         self.settled_through = 0;
         self.window.clear();
+        self.stamped.clear();
     }
 
     fn last_number(&self) -> u64 {
@@ -96,6 +111,9 @@ impl Publishes {
         while self.window.front() == Some(&true) {
             self.window.pop_front();
             self.settled_through += 1;
+        }
+        while self.stamped.front().is_some_and(|(number, _)| self.is_settled(*number)) {
+            self.stamped.pop_front();
         }
         Ok(())
     }
@@ -123,7 +141,7 @@ mod tests {
     #[test]
     fn ranges_settle_in_any_order_and_each_number_once() {
         let mut publishes = Publishes::default();
-        (1..=10).for_each(|number| assert_eq!(publishes.sent(), PublishId(number)));
+        (1..=10).for_each(|number| assert_eq!(publishes.sent(None), PublishId(number)));
         assert!(publishes.acknowledge(ack(4, 3), false).is_ok());
         assert!(publishes.acknowledge(ack(1, 2), false).is_ok());
         assert_eq!(publishes.refuse(3), Ok(PublishId(3)));
@@ -137,10 +155,32 @@ mod tests {
     }
 
     #[test]
+    fn a_producers_numbers_span_no_more_than_a_journal_remembers_however_many_are_answered() {
+        let mut publishes = Publishes::default();
+        let stamp = |id, number| Stamp { id, number };
+        for number in 1..=128 {
+            publishes.sent(Some(stamp(7, number)));
+        }
+        // The first one waits for the disk.
+        assert!(publishes.acknowledge(ack(2, 127), false).is_ok());
+        assert_eq!(
+            [stamp(7, 128), stamp(7, 129), stamp(8, 129)].map(|stamp| publishes.must_wait(stamp)),
+            [false, true, false]
+        );
+        assert!(publishes.acknowledge(ack(1, 1), false).is_ok());
+        assert!(!publishes.must_wait(stamp(7, 129)) && publishes.stamped.is_empty());
+        publishes.sent(Some(stamp(7, 200)));
+        publishes.sent(Some(stamp(7, 129)));
+        assert!(publishes.must_wait(stamp(7, 257)), "the oldest is not the one that was sent first");
+        ended(&mut publishes, 0);
+        assert!(!publishes.must_wait(stamp(7, 257)));
+    }
+
+    #[test]
     fn at_the_end_everything_open_is_unknown_or_unsent_and_ids_count_on() {
         let mut publishes = Publishes::default();
         for _ in 1..=10 {
-            publishes.sent();
+            publishes.sent(None);
         }
         publishes.acknowledge(ack(2, 1), false).unwrap();
         publishes.acknowledge(ack(5, 2), false).unwrap();
@@ -148,7 +188,7 @@ mod tests {
             ended(&mut publishes, 2),
             [("unknown", 1, 1), ("unknown", 3, 2), ("unknown", 7, 2), ("unsent", 9, 2)]
         );
-        assert_eq!(publishes.sent(), PublishId(11));
+        assert_eq!(publishes.sent(None), PublishId(11));
         assert!(matches!(
             publishes.acknowledge(ack(1, 1), false),
             Ok(Event::Acked { first: PublishId(11), count: 1, .. })
@@ -158,7 +198,7 @@ mod tests {
     #[test]
     fn the_first_number_of_a_connection_is_one() {
         let mut publishes = Publishes::default();
-        publishes.sent();
+        publishes.sent(None);
         assert!(publishes.acknowledge(ack(0, 1), false).is_err());
     }
 }

@@ -1,7 +1,8 @@
 //! What the caller wants, checked against the grammar and the broker's limits before a byte of it is buffered.
 //!
 //! A command either enters the outgoing stream whole or changes nothing. Publishes, requests and answers wait in a
-//! bounded buffer ([`Error::WouldBlock`]); the few small frames that keep the connection in order are not counted.
+//! bounded buffer ([`Error::WouldBlock`]), and those of a producer for its older ones; the few small frames that keep
+//! the connection in order are not counted.
 
 use super::{Registration, Session, Stage};
 use crate::error::Error;
@@ -32,7 +33,7 @@ impl Session {
             return Err(invalid("ack level", "none", "to publish without an ack, use publish".to_owned()));
         }
         self.put_publish(message, level)?;
-        Ok(self.publishes.sent())
+        Ok(self.publishes.sent(message.asked.producer))
     }
 
     fn put_publish(&mut self, message: &Message<'_>, ack: AckLevel) -> Result<(), Error> {
@@ -52,6 +53,9 @@ impl Session {
                 Registration { topic, .. } => Frame::from(Publish { ack, topic: topic.as_bytes(), headers, payload }),
             },
         };
+        if asked.producer.is_some_and(|stamp| self.publishes.must_wait(stamp)) {
+            return Err(Error::WouldBlock);
+        }
         let area = asked.area();
         put(&mut self.outgoing, limits, self.buffer_bytes_max, &frame, area.extensions())
     }

@@ -150,3 +150,26 @@ fn what_is_taken_once_is_sent_again_until_it_is_settled() {
     client.close().unwrap();
     script.finish();
 }
+
+#[test]
+fn a_publish_beyond_what_a_journal_remembers_of_its_producer_is_sent_once_the_oldest_is_answered() {
+    let script = Script::start(move |listener| {
+        let mut peer = Peer::welcome(listener);
+        (1..=128).for_each(|number| assert_eq!(expect_publish(&mut peer).producer.unwrap().number, number));
+        for (first, count) in [(2, 127), (1, 1)] {
+            peer.send(Ack { first, count, level: AckLevel::Durable, first_sequence: first });
+        }
+        assert_eq!(expect_publish(&mut peer).producer.unwrap().number, 129);
+        acked(&mut peer, 129, 129);
+        peer.drain_and_close();
+    });
+    let mut client = Client::connect(&script.url()).unwrap();
+    let mut producer = Producer::new(7).unwrap();
+    for _ in 1..=128 {
+        client.send_acked(&Message::new("a", b"x").once(producer.stamp()), AckLevel::Durable).unwrap();
+    }
+    let message = Message::new("a", b"x").once(producer.stamp());
+    assert_eq!(client.publish_message_acked(&message, AckLevel::Durable, GENEROUS).unwrap().sequence, Some(129));
+    client.close().unwrap();
+    script.finish();
+}

@@ -162,3 +162,23 @@ fn records_name_known_subscriptions_and_ids() {
     assert!(hear(&mut session, record(99, 1)).is_err());
     assert!(hear(&mut session, named("a/+", 1, 1)).is_err());
 }
+
+#[test]
+fn a_producer_that_mixes_levels_waits_before_its_oldest_unanswered_message_would_be_forgotten() {
+    let mut session = ready();
+    let mut producer = crate::Producer::new(7).unwrap();
+    let mut publish = |session: &mut Session, level| {
+        sent(session);
+        session.publish_acked(&Message::new("a", b"").once(producer.stamp()), level)
+    };
+    publish(&mut session, AckLevel::Durable).unwrap();
+    for _ in 2..=128 {
+        publish(&mut session, AckLevel::Routed).unwrap();
+    }
+    let ack = |first, count, level| Ack { first, count, level, first_sequence: first };
+    hear(&mut session, ack(2, 127, AckLevel::Routed)).unwrap();
+    // One is without an answer, and would be the 129th of those that the journal has to remember.
+    assert!(matches!(publish(&mut session, AckLevel::Routed), Err(Error::WouldBlock)));
+    hear(&mut session, ack(1, 1, AckLevel::Durable)).unwrap();
+    publish(&mut session, AckLevel::Routed).unwrap();
+}
