@@ -89,9 +89,14 @@ impl Progress {
     }
 
     /// Where the next connection starts: behind the last record if the subscription wants every one, else as asked.
+    /// Under a rate the last one of a wildcard is not behind all others: what is newest is asked for anew.
     pub(crate) fn start(&self, options: &SubscribeOptions) -> Start {
         let wants_every_record = options.start != Start::Live || options.policy == Policy::CatchUp;
-        if wants_every_record { self.place().unwrap_or(options.start) } else { Start::Live }
+        match self.place() {
+            _ if !wants_every_record => Start::Live,
+            Some(_) if !self.is_exact && options.max_rate_hz > 0 => Start::LastValue,
+            place => place.unwrap_or(options.start),
+        }
     }
 }
 
@@ -119,6 +124,18 @@ mod tests {
             assert_eq!(progress.place(), Some(behind));
             progress.begin(Outcome::ResetEpoch, 10);
             assert_eq!(progress.place(), None, "the old place means nothing in another past");
+        }
+    }
+
+    #[test]
+    fn a_wildcard_under_a_rate_goes_on_with_what_is_newest() {
+        for (is_exact, start) in [(true, Start::Resume { epoch: 9, last: 4 }), (false, Start::LastValue)] {
+            let mut progress = Progress::new(is_exact);
+            progress.begin(Outcome::History, 9);
+            let options = SubscribeOptions { policy: Policy::Conflate, max_rate_hz: 10, ..SubscribeOptions::first() };
+            assert_eq!(progress.start(&options), Start::First);
+            progress.advance(place("a", 4, Some(70)));
+            assert_eq!(progress.start(&options), start);
         }
     }
 

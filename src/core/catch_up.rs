@@ -87,16 +87,14 @@ impl Shard {
         }
     }
 
-    /// A `catch-up` subscription is about to end: what it shares with others must not be dropped when those fall back.
+    /// A `catch-up` subscription is about to end: what it shares with others must not be dropped any more, be it when
+    /// those fall back.
     pub(crate) fn end_listening(&mut self, key: SubscriptionKey) {
-        let Subscription { session, journal, policy, .. } = self.subscriptions[key];
-        if policy == Policy::CatchUp {
+        let Subscription { session, journal, policy, is_replaying, .. } = self.subscriptions[key];
+        if policy == Policy::CatchUp && !is_replaying {
             self.begin_listening();
-            let others = self.catch_up_subscriptions(session, journal);
-            if others.iter().any(|other| *other != key) {
-                self.end_sharing(session, journal, u64::MAX);
-            }
-            for other in others {
+            self.end_sharing(session, journal, u64::MAX);
+            for other in self.catch_up_subscriptions(session, journal) {
                 self.note_listening(other);
             }
             self.forget_listening(key);
@@ -116,18 +114,28 @@ impl Shard {
     }
 
     /// A conflating subscription governs: whether it gets all of a chunk nevertheless, because a `catch-up` one shares
-    /// it. That one falls back where the queue has no room for all.
+    /// it. That one falls back where the other would hold something back, but for a little: its newest values need
+    /// room, which the queue must not have given to older ones.
     pub(crate) fn is_for_catch_up(&mut self, session: SessionKey, topic: TopicKey, chunk: ChunkKey) -> bool {
         let Some(origin) = self.shared_origin(session, chunk) else { return false };
+        if !self.has_room_for_shared(session, chunk) {
+            self.fall_back(session, origin);
+            return false;
+        }
         if self.sessions[session].has_held {
+            self.release_waiting(session);
             self.end_held_of(session, topic);
         }
+        true
+    }
+
+    fn has_room_for_shared(&self, session: SessionKey, chunk: ChunkKey) -> bool {
         let parts_bytes = self.chunks.get(chunk).span_count() * ENTRY_BYTES;
-        let has_room = self.has_room(session, self.chunks.get(chunk).length().saturating_add(parts_bytes));
-        if !has_room {
-            self.fall_back(session, origin);
+        let bytes = self.chunks.get(chunk).length().saturating_add(parts_bytes);
+        if self.is_holding_back(session) {
+            return self.sessions[session].queue.charged_bytes.saturating_add(bytes) <= self.history_bytes_max();
         }
-        has_room
+        self.has_room(session, bytes)
     }
 
     /// Where a chunk comes from that is being delivered to a session, if some `catch-up` subscription there gets it.

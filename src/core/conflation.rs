@@ -13,9 +13,13 @@
 //! never searches a queue. Charged like queued bytes, and for being there: to keep the rate of a million topics takes
 //! memory too, and where a queue has no room for it, their messages are dropped.
 //!
+//! What waits goes in the order in which it came, the newest last: so who conflates without a rate sees a journal in
+//! the order of its positions, and can resume behind any of them. Nothing is let through before what waits.
+//!
 //! A value leaves early when it would otherwise come too late: before a message that another subscription lets through
-//! at once; when its subscription ends; when its session forgets the topic's id that it was rendered with; and before
-//! some subscription's history ends, which may have held it too.
+//! at once; when its subscription ends; when its session forgets the topic's id that it was rendered with; before some
+//! subscription's history ends, which may have held it too; and before more of a history, so that who reads slowly
+//! does not hear all of that first.
 //!
 //! Invariants: at most one held value for a session and topic; a paced one has a timer, a waiting one has none and
 //! belongs to a session that is blocked or has not yet emptied its queue.
@@ -23,6 +27,7 @@
 use crate::arena::{ChunkKey, HeldKey, Key, SessionKey, SubscriptionKey, TopicKey};
 use crate::chunk::Range;
 use crate::held::{Held, List};
+use crate::journal::plan::JournalId;
 use crate::settings::HELD_BYTES;
 use crate::shard::{Shard, Timer};
 use std::time::Duration;
@@ -41,22 +46,22 @@ impl Shard {
             return;
         };
         let replaced = u64::from(self.chunks.get(chunk).count_without(except)) - 1;
-        let is_blocked = self.sessions[session].is_blocked;
         let is_paced = self.subscriptions[subscription].max_rate_hz > 0;
+        let must_wait = self.is_holding_back(session) || (!is_paced && self.is_full_for(session, chunk));
         if !is_paced {
             self.yield_held(session, subscription, topic);
         }
         if let Some(held) = self.held.find(session, topic) {
             self.inherit_held(session, held, subscription);
             self.replace_held(session, held, chunk, newest, replaced);
-        } else if !is_blocked && !is_paced {
+        } else if !must_wait && !is_paced {
             self.enqueue_all(session, subscription, chunk, except);
-        } else if !self.has_room(session, newest.bytes() + HELD_BYTES) {
-            self.note_loss_at_back(subscription, replaced + 1, 0);
-        } else if is_blocked {
+        } else if must_wait && self.make_room(session, subscription, newest.bytes() + HELD_BYTES) {
             let key = self.insert_held(session, subscription, topic);
             self.begin_waiting(session, key);
             self.replace_held(session, key, chunk, newest, replaced);
+        } else if must_wait || !self.has_room(session, newest.bytes() + HELD_BYTES) {
+            self.note_loss_at_back(subscription, replaced + 1, 0);
         } else {
             let key = self.insert_held(session, subscription, topic);
             self.set_pace(key);
@@ -65,6 +70,28 @@ impl Shard {
             }
             self.enqueue_bounded(session, subscription, chunk, newest);
         }
+    }
+
+    /// What is newest is worth more than what waits in the queue: that goes first.
+    fn make_room(&mut self, session: SessionKey, subscription: SubscriptionKey, bytes: u32) -> bool {
+        while !self.has_room(session, bytes) {
+            if !self.drop_oldest(subscription) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether what arrives has to wait, whatever its rate: the socket takes nothing, or other values wait, which it
+    /// must not overtake.
+    pub(crate) fn is_holding_back(&self, session: SessionKey) -> bool {
+        let state = &self.sessions[session];
+        state.is_blocked || (state.has_held && state.held().waiting.is_some())
+    }
+
+    /// Whether the queue has no room for a chunk, but would have if it were empty.
+    fn is_full_for(&self, session: SessionKey, chunk: ChunkKey) -> bool {
+        !self.sessions[session].queue.is_empty() && !self.has_room(session, self.chunks.get(chunk).length())
     }
 
     /// Begins to hold what comes of a topic, or its rate.
@@ -112,7 +139,7 @@ impl Shard {
         let had_value = self.drop_held_value(session, key);
         let subscription = self.held[key].subscription;
         let lost = replaced + u64::from(had_value);
-        if !self.has_room(session, newest.bytes()) {
+        if !self.make_room(session, subscription, newest.bytes()) {
             let conflated = std::mem::take(&mut self.held[key].conflated);
             self.note_loss_at_back(subscription, lost + 1, conflated);
             return;
@@ -122,6 +149,21 @@ impl Shard {
         let held = &mut self.held[key];
         held.chunk = chunk;
         held.conflated += lost;
+        self.place_newest(session, key);
+    }
+
+    /// A value has come: it stands behind those that came before.
+    fn place_newest(&mut self, session: SessionKey, key: HeldKey) {
+        let Held { subscription, timer, .. } = self.held[key];
+        let siblings = &mut self.subscriptions[subscription].held;
+        if *siblings != key {
+            self.held.unlink(List::Siblings, siblings, key);
+            self.held.link(List::Siblings, siblings, key);
+        }
+        if timer.is_none() && self.sessions[session].held().waiting != key {
+            self.end_waiting(session, key);
+            self.begin_waiting(session, key);
+        }
     }
 
     /// Starts the interval in which no further value of the topic is sent.
@@ -147,11 +189,10 @@ impl Shard {
 
     /// The socket takes bytes again: values that waited for it go into the queue, until it is full.
     pub(crate) fn release_waiting(&mut self, session: SessionKey) {
-        loop {
-            let key = self.sessions[session].held().waiting;
-            if !key.is_some() {
-                return;
-            }
+        let mut oldest = self.held.oldest(List::Waiting, self.sessions[session].held().waiting);
+        while oldest.is_some() {
+            let key = oldest;
+            oldest = self.held.next_newer(List::Waiting, key);
             self.end_waiting(session, key);
             if self.held[key].chunk.is_some() {
                 self.send_held(session, key);
@@ -179,11 +220,10 @@ impl Shard {
 
     /// A subscription ends: what is held under it is sent before that is told, or dropped with its session.
     pub(crate) fn end_held_under(&mut self, session: SessionKey, subscription: SubscriptionKey, send: bool) {
-        loop {
-            let key = self.subscriptions[subscription].held;
-            if !key.is_some() {
-                return;
-            }
+        let mut oldest = self.held.oldest(List::Siblings, self.subscriptions[subscription].held);
+        while oldest.is_some() {
+            let key = oldest;
+            oldest = self.held.next_newer(List::Siblings, key);
             self.end_held(session, key, send);
         }
     }
@@ -195,12 +235,27 @@ impl Shard {
         }
     }
 
-    /// A subscription's history is about to end, and what is held may be in it: that must not come again behind it.
-    pub(crate) fn yield_all_held(&mut self, session: SessionKey) {
-        if self.sessions[session].has_held {
-            for index in 0..self.sessions[session].subscription_count() {
-                let subscription = self.sessions[session].subscription_at(index);
-                self.end_held_under(session, subscription, true);
+    /// A subscription in a journal is about to begin, or its history to end: what is held of that journal came before,
+    /// and must not come behind that. Of every journal, where the subscription lies in none.
+    pub(crate) fn yield_held_in(&mut self, session: SessionKey, journal: JournalId) {
+        if !self.sessions[session].has_held {
+            return;
+        }
+        self.yield_list(session, List::Waiting, self.sessions[session].held().waiting, journal);
+        for index in 0..self.sessions[session].subscription_count() {
+            let subscription = self.sessions[session].subscription_at(index);
+            self.yield_list(session, List::Siblings, self.subscriptions[subscription].held, journal);
+        }
+    }
+
+    fn yield_list(&mut self, session: SessionKey, list: List, head: HeldKey, journal: JournalId) {
+        let mut oldest = self.held.oldest(list, head);
+        while oldest.is_some() {
+            let key = oldest;
+            oldest = self.held.next_newer(list, key);
+            let found = self.topics.get(self.held[key].topic).journal;
+            if found.is_some() && (found == journal || !journal.is_some()) {
+                self.end_held(session, key, true);
             }
         }
     }

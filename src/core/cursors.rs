@@ -4,6 +4,7 @@
 //!  SUBSCRIBE --> Reading --chunk--> history in the queue --room--> Reading ...
 //!  fallen back --^   ^  SUBSCRIBED             | the journal's end
 //!                    `---------Behind------ Joining --Joined--> live, after CAUGHT_UP
+//!  SUBSCRIBE, start live -------------------^             `---> live, after SUBSCRIBED
 //! ```
 //!
 //! A cursor asks for a chunk of history, which a thread of the journal reads, and asks for the next one once the
@@ -12,6 +13,9 @@
 //! that everything before it is history, and everything behind it is live: no gap, no duplicate, no other order.
 //!
 //! Until then the subscription meets no message (`fanout`).
+//!
+//! Who starts live joins at once. Before that the shard may be sent records that others of it want, and not those
+//! between them: who heard these, and resumed behind them one day, would never get what it lacks.
 //!
 //! A shard whose way from the journal was full has a cursor of its own, for all that is in that journal: what it reads
 //! is routed like what is released, and when it has joined, releases go on.
@@ -127,8 +131,15 @@ impl Shard {
         let key = self.add_cursor(subscription, journal, filter, start, has_fallen);
         let untold = if matches!(start, Start::Resume { .. }) { Outcome::Resumed } else { Outcome::History };
         self.cursors[key].untold = (!has_fallen).then_some(untold);
-        let session = self.subscriptions[subscription].session;
-        self.sessions[session].more_mut().cursors.push(key);
+    }
+
+    /// A subscription hears what the journal releases from some moment on that is still to come: it says when.
+    pub(crate) fn begin_live(&mut self, subscription: SubscriptionKey) {
+        let journal = self.subscriptions[subscription].journal;
+        self.subscriptions[subscription].is_replaying = true;
+        let cursor = self.insert_cursor(subscription, journal, Box::default(), Stage::Joining, false);
+        self.cursors[cursor.key].untold = Some(Outcome::Live);
+        self.journaling.submissions.push_begin(cursor, journal);
     }
 
     /// Reads a journal for the whole shard, from a position on that was not released to it.
@@ -147,15 +158,25 @@ impl Shard {
         start: Start,
         has_fallen: bool,
     ) -> CursorKey {
-        self.cursor_serials += 1;
-        let serial = self.cursor_serials;
-        let key = self.cursors.next_key();
-        let cursor = CursorId { key, serial };
         // Without room the place is found, and nothing read.
         let asked_bytes = self.reserve_history(subscription).unwrap_or(0);
-        self.journaling.submissions.push_open(Asking { cursor, journal, filter: &filter }, start, asked_bytes);
-        let stage = Stage::Reading { asked_bytes };
-        let cursor = Cursor {
+        let cursor = self.insert_cursor(subscription, journal, filter, Stage::Reading { asked_bytes }, has_fallen);
+        let filter = &self.cursors[cursor.key].filter;
+        self.journaling.submissions.push_open(Asking { cursor, journal, filter }, start, asked_bytes);
+        cursor.key
+    }
+
+    fn insert_cursor(
+        &mut self,
+        subscription: SubscriptionKey,
+        journal: JournalId,
+        filter: Box<str>,
+        stage: Stage,
+        has_fallen: bool,
+    ) -> CursorId {
+        self.cursor_serials += 1;
+        let serial = self.cursor_serials;
+        let key = self.cursors.insert(Cursor {
             subscription,
             serial,
             journal,
@@ -165,10 +186,12 @@ impl Shard {
             untold: None,
             last_position: 0,
             has_lost: false,
-        };
-        let inserted = self.cursors.insert(cursor);
-        assert!(inserted == key, "nothing else was inserted meanwhile");
-        key
+        });
+        if subscription.is_some() {
+            let session = self.subscriptions[subscription].session;
+            self.sessions[session].more_mut().cursors.push(key);
+        }
+        CursorId { key, serial }
     }
 
     /// Takes what was read for a cursor.
@@ -223,14 +246,19 @@ impl Shard {
         self.deliver_history(id.key, history);
         // What is open was released before.
         self.begin_listening();
-        let Cursor { subscription, last_position, .. } = self.forget_cursor(id.key);
+        let Cursor { subscription, journal, last_position, untold, .. } = self.forget_cursor(id.key);
         if subscription.is_some() {
             let state = &mut self.subscriptions[subscription];
             state.is_replaying = false;
             let (session, number) = (state.session, state.number);
             self.note_listening(subscription);
-            self.yield_all_held(session);
-            self.enqueue_event(session, &Event::CaughtUp { subscription: number, position: last_position });
+            self.yield_held_in(session, journal);
+            match untold {
+                Some(outcome) => self.tell_subscribed(subscription, outcome),
+                None => {
+                    self.enqueue_event(session, &Event::CaughtUp { subscription: number, position: last_position });
+                }
+            }
         }
     }
 
@@ -273,17 +301,15 @@ impl Shard {
         state.queue.charged_bytes + asked_bytes <= self.history_bytes_max()
     }
 
-    /// A subscription ends before the journal has found where it begins: SUBSCRIBED is the first that it hears of, even
-    /// so. Nothing is delivered, so whatever it begins with is all there.
-    pub(crate) fn tell_begun(&mut self, subscription: SubscriptionKey) {
-        let Some(cursor) = self.cursor_of(subscription) else { return };
-        if let Some(outcome) = self.cursors[cursor].untold.take() {
-            self.tell_subscribed(subscription, outcome);
-        }
+    /// What a subscription is to be told that ends before the journal has found where it begins: SUBSCRIBED is the
+    /// first that it hears of, even so. Nothing is delivered, so whatever it begins with is all there.
+    pub(crate) fn take_untold(&mut self, subscription: SubscriptionKey) -> Option<Outcome> {
+        let cursor = self.cursor_of(subscription)?;
+        self.cursors[cursor].untold.take()
     }
 
     /// Bytes of history that a session may hold before it asks for more, and that it asks for at once.
-    fn history_bytes_max(&self) -> u32 {
+    pub(crate) fn history_bytes_max(&self) -> u32 {
         READ_BYTES_MAX.min(self.settings.limits.queue_bytes_max / 4)
     }
 
@@ -368,7 +394,9 @@ impl Shard {
         let cursor = self.cursors.remove(key);
         if cursor.subscription.is_some() {
             let session = self.subscriptions[cursor.subscription].session;
-            self.sessions[session].more_mut().cursors.retain(|known| *known != key);
+            let state = &mut self.sessions[session];
+            state.more_mut().cursors.retain(|known| *known != key);
+            state.shed_more();
         }
         cursor
     }
@@ -413,6 +441,8 @@ impl Shard {
         if self.sessions[session].is_doomed {
             return;
         }
+        // Who reads its history slowly would not hear what is newest before all of that.
+        self.release_waiting(session);
         let mut records = history.iter().peekable();
         while records.peek().is_some() {
             self.enqueue_history(session, |encoding, out| {
@@ -443,43 +473,25 @@ impl Shard {
 mod tests {
     use super::*;
     use crate::command::{Command, Subscribe};
-    use crate::encoding::{Delivery, Encoding, EncodingId};
+    use crate::encoding::EncodingId;
     use crate::interest::Seat;
-    use crate::journal::history::HistoryRecord;
-    use crate::journal::plan::{Plan, Planned};
     use crate::releases::Releases;
     use crate::settings::Settings;
+    use crate::stand_in::{Plain, let_begin, plan_of};
     use crate::time::Time;
     use fanwire_wire::Limits;
     use fanwire_wire::frame::Policy;
 
-    struct Plain;
-
-    impl Encoding for Plain {
-        fn render_message(&self, message: &Delivery<'_>, out: &mut Vec<u8>) {
-            out.extend_from_slice(message.payload);
-        }
-
-        fn render_history(&self, _of: &HistoryOf, record: &HistoryRecord<'_>, out: &mut Vec<u8>) {
-            out.extend_from_slice(record.payload);
-        }
-
-        fn render_event(&self, _event: &Event<'_>, out: &mut Vec<u8>) {
-            out.push(0);
-        }
-    }
-
     /// A chunk that is full goes out while its topic is being routed, and the topic's name is lent out for that.
     #[test]
     fn who_falls_back_while_its_topics_name_is_lent_out_asks_for_that_topic() {
-        let planned = Planned { filters: vec!["a/#".to_owned()], is_volatile: false, is_refused: false, epoch: 1 };
         let frame_bytes_max = 64 * 1024;
         let queue_bytes_max = Settings::queue_bytes_min(frame_bytes_max);
         let limits = Limits { frame_bytes_max, queue_bytes_max, ..Limits::default() };
         let seat = Seat::row_with_journals(1).remove(0);
         let settings = Settings { limits, ..Settings::default() };
         let shard = Shard::seated(settings, vec![Box::new(Plain)], seat, Time::default());
-        let mut shard = shard.with_journals(Plan::new(vec![planned]));
+        let mut shard = shard.with_journals(plan_of("a/#"));
         // Somebody reads the name, so it takes more than the topic's id to route a record.
         for (filter, policy) in [("a/1", Policy::CatchUp), ("a/#", Policy::DropNewest)] {
             let session = shard.open_session(EncodingId(0));
@@ -495,6 +507,7 @@ mod tests {
             };
             shard.handle(session, &Command::Subscribe(wish)).unwrap();
         }
+        let_begin(&mut shard);
         let mut releases = Releases::default();
         releases.push_topic(0, "a/1");
         let payload = vec![0; 60_000];

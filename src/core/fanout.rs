@@ -441,27 +441,11 @@ impl Shard {
 mod tests {
     use super::*;
     use crate::command::{Command, Subscribe, Target};
-    use crate::encoding::{Encoding, EncodingId, Event, HistoryOf};
-    use crate::journal::history::HistoryRecord;
+    use crate::encoding::EncodingId;
     use crate::settings::Settings;
+    use crate::stand_in::Plain;
     use crate::time::Time;
     use fanwire_wire::frame::{AckLevel, Start};
-
-    struct Plain;
-
-    impl Encoding for Plain {
-        fn render_message(&self, message: &Delivery<'_>, out: &mut Vec<u8>) {
-            out.extend_from_slice(message.payload);
-        }
-
-        fn render_history(&self, _of: &HistoryOf, _record: &HistoryRecord<'_>, out: &mut Vec<u8>) {
-            out.push(0);
-        }
-
-        fn render_event(&self, _event: &Event<'_>, out: &mut Vec<u8>) {
-            out.push(0);
-        }
-    }
 
     #[test]
     fn who_slept_while_all_numbers_of_fan_outs_were_used_is_met_again() {

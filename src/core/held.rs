@@ -1,6 +1,8 @@
 //! Values that are held back, and the topics whose rate is used up: found by session and topic, listed by session
 //! while they wait for its socket, and by subscription always.
 //!
+//! Lists have the newest value first: in that order they were put there, or again when a newer one replaced them.
+//!
 //! So whoever asks finds them without a search: the message that replaces one, the socket that takes bytes again, and
 //! the subscription that ends.
 
@@ -14,7 +16,7 @@ use std::ops::{Index, IndexMut};
 /// What a session knows of its held values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HeldList {
-    /// The first of those that wait for its socket.
+    /// The newest of those that wait for its socket.
     pub(crate) waiting: HeldKey,
     /// All of them, those with a timer too.
     pub(crate) count: u32,
@@ -65,6 +67,13 @@ impl Held {
         let alone = Links { previous: HeldKey::NONE, next: HeldKey::NONE };
         let chunk = ChunkKey::NONE;
         Held { session, subscription, topic, chunk, conflated: 0, timer: None, waiting: alone, siblings: alone }
+    }
+
+    const fn links(&self, list: List) -> Links {
+        match list {
+            List::Waiting => self.waiting,
+            List::Siblings => self.siblings,
+        }
     }
 
     fn links_mut(&mut self, list: List) -> &mut Links {
@@ -123,6 +132,20 @@ impl HeldValues {
         if next.is_some() {
             self.values[next].links_mut(list).previous = key;
         }
+    }
+
+    /// The last one of a list that begins at `head`.
+    pub(crate) fn oldest(&self, list: List, head: HeldKey) -> HeldKey {
+        let mut oldest = head;
+        while oldest.is_some() && self.values[oldest].links(list).next.is_some() {
+            oldest = self.values[oldest].links(list).next;
+        }
+        oldest
+    }
+
+    /// The one that came next.
+    pub(crate) fn next_newer(&self, list: List, key: HeldKey) -> HeldKey {
+        self.values[key].links(list).previous
     }
 
     /// Takes a value out of a list that begins at `head`.

@@ -49,6 +49,8 @@ mod requests;
 mod session;
 pub mod settings;
 mod shard;
+#[cfg(test)]
+mod stand_in;
 mod submissions;
 mod subscribe;
 mod subscription;

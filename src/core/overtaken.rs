@@ -67,42 +67,21 @@ mod tests {
     use super::*;
     use crate::command::{Command, Subscribe};
     use crate::cursors::HistoryMail;
-    use crate::encoding::{Delivery, Encoding, EncodingId, Event, HistoryOf};
+    use crate::encoding::EncodingId;
     use crate::interest::Seat;
     use crate::journal::catalog::Place as ReadPlace;
-    use crate::journal::history::{History, HistoryRecord, Reached, ReadEnd};
-    use crate::journal::plan::{Plan, Planned};
+    use crate::journal::history::{History, Reached, ReadEnd};
     use crate::session::{SessionId, Slices};
     use crate::settings::Settings;
+    use crate::stand_in::{Plain, let_begin, plan_of};
     use crate::submissions::CursorId;
     use crate::time::Time;
-    use fanwire_wire::Code;
     use fanwire_wire::frame::{Outcome, Policy, Start};
 
-    struct Told;
-
-    impl Encoding for Told {
-        fn render_message(&self, _message: &Delivery<'_>, _out: &mut Vec<u8>) {}
-
-        fn render_history(&self, _of: &HistoryOf, _record: &HistoryRecord<'_>, _out: &mut Vec<u8>) {}
-
-        fn render_event(&self, event: &Event<'_>, out: &mut Vec<u8>) {
-            let told = match event {
-                Event::Gap { subscription, dropped, .. } => format!("gap {subscription} {dropped};"),
-                Event::Unsubscribed { subscription, code: Some(Code::RetentionOvertaken) } => {
-                    format!("overtaken {subscription};")
-                }
-                _ => String::new(),
-            };
-            out.extend_from_slice(told.as_bytes());
-        }
-    }
-
     fn shard_with_subscriptions() -> (Shard, SessionId) {
-        let planned = Planned { filters: vec!["a/#".to_owned()], is_volatile: false, is_refused: false, epoch: 1 };
         let seat = Seat::row_with_journals(1).remove(0);
-        let shard = Shard::seated(Settings::default(), vec![Box::new(Told)], seat, Time::default());
-        let mut shard = shard.with_journals(Plan::new(vec![planned]));
+        let shard = Shard::seated(Settings::default(), vec![Box::new(Plain)], seat, Time::default());
+        let mut shard = shard.with_journals(plan_of("a/#"));
         let session = shard.open_session(EncodingId(0));
         let wishes = [(1, "a/1", ""), (2, "+/1", ""), (3, "b/+", ""), (4, "a/1", "workers"), (5, "b/1", "workers")];
         for (subscription, filter, group) in wishes {
@@ -118,6 +97,7 @@ mod tests {
             };
             shard.handle(session, &Command::Subscribe(wish)).unwrap();
         }
+        let_begin(&mut shard);
         (shard, session)
     }
 
@@ -141,6 +121,6 @@ mod tests {
         hear(&mut shard, Outcome::ResetRetention, ReadEnd::More);
         let place = ReadPlace { base: 1, offset: 0 };
         hear(&mut shard, Outcome::Live, ReadEnd::Tail(Reached { place, position: 20, sequence: 0 }));
-        assert_eq!(told(&mut shard, session), "overtaken 1;gap 2 16;gap 4 16;");
+        assert_eq!(told(&mut shard, session), "overtaken 1;gap 2 00000016;gap 4 00000016;");
     }
 }

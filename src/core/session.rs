@@ -85,6 +85,15 @@ pub(crate) struct More {
     pub(crate) listening: Vec<(SubscriptionKey, u64)>,
 }
 
+impl More {
+    fn is_empty(&self) -> bool {
+        let Publishing { registered, number, pending_acks } = &self.publishing;
+        let is_publishing = *number > 0 || !registered.is_empty() || !pending_acks.is_empty();
+        let is_served = self.asked_bytes > 0 || !self.cursors.is_empty() || !self.listening.is_empty();
+        self.subscriptions.is_empty() && self.dialogue.is_none() && self.held.count == 0 && !is_publishing && !is_served
+    }
+}
+
 /// What a session has that registers topics or wants acknowledgements.
 #[derive(Default)]
 pub(crate) struct Publishing {
@@ -186,6 +195,11 @@ impl Session {
     /// The same, where there is nothing to change without it.
     pub(crate) fn existing_more_mut(&mut self) -> Option<&mut More> {
         self.more.as_deref_mut()
+    }
+
+    /// Who began in a journal, and does no more than listen, goes without again.
+    pub(crate) fn shed_more(&mut self) {
+        self.more.take_if(|more| more.is_empty());
     }
 
     pub(crate) fn dialogue(&self) -> Option<&Dialogue> {

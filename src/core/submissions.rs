@@ -50,6 +50,7 @@ enum Entry {
     Open { cursor: CursorId, journal: JournalId, start: Start, bytes_max: u32, filter_bytes: u32 },
     Read { cursor: CursorId, journal: JournalId, bytes_max: u32, filter_bytes: u32 },
     Join { cursor: CursorId, journal: JournalId, reached: Reached, is_relay: bool, filter_bytes: u32 },
+    Begin { cursor: CursorId, journal: JournalId },
     Close { cursor: CursorId, journal: JournalId },
 }
 
@@ -120,6 +121,8 @@ pub(crate) enum Submission<'a> {
     Read { cursor: CursorId, journal: JournalId, bytes_max: u32, filter: &'a str },
     /// It has come to the end and wants to be live.
     Join { cursor: CursorId, journal: JournalId, reached: Reached, is_relay: bool, filter: &'a str },
+    /// It wants to be live from here on, without history.
+    Begin { cursor: CursorId, journal: JournalId },
     /// It is over.
     Close { cursor: CursorId, journal: JournalId },
 }
@@ -186,6 +189,10 @@ impl Submissions {
         self.bytes.extend_from_slice(filter.as_bytes());
     }
 
+    pub(crate) fn push_begin(&mut self, cursor: CursorId, journal: JournalId) {
+        self.entries.push(Entry::Begin { cursor, journal });
+    }
+
     pub(crate) fn push_close(&mut self, cursor: CursorId, journal: JournalId) {
         self.entries.push(Entry::Close { cursor, journal });
     }
@@ -221,6 +228,7 @@ impl Submissions {
             Entry::Join { cursor, journal, reached, is_relay, filter_bytes } => {
                 Submission::Join { cursor, journal, reached, is_relay, filter: self.filter(filter_bytes) }
             }
+            Entry::Begin { cursor, journal } => Submission::Begin { cursor, journal },
             Entry::Close { cursor, journal } => Submission::Close { cursor, journal },
         })
     }
@@ -241,7 +249,7 @@ impl Submissions {
             Entry::Open { filter_bytes, .. } | Entry::Read { filter_bytes, .. } | Entry::Join { filter_bytes, .. } => {
                 self.pass(filter_bytes);
             }
-            Entry::Close { .. } => self.pass(0),
+            Entry::Begin { .. } | Entry::Close { .. } => self.pass(0),
         }
     }
 

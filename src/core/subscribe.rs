@@ -1,7 +1,8 @@
 //! Subscribing and unsubscribing: what is asked is checked, attached where it belongs, and told.
 //!
 //! A subscription stands in one of three places: with its topic (exact), at a node of the filter tree (wildcard), or
-//! among a group's members, wherever that group lives. Other shards see the interest before SUBSCRIBED is told. Before
+//! among a group's members, wherever that group lives. Other shards see the interest before SUBSCRIBED is told, and
+//! where the filter lies inside a journal, that has said where it begins (`cursors`), whatever its start. Before
 //! the change, what its change concerns is fanned out, so that SUBSCRIBED and UNSUBSCRIBED stand in the queue exactly
 //! between what the session gets and what it does not.
 
@@ -38,7 +39,9 @@ impl Shard {
                 return Ok(Handled::Done);
             }
         };
-        if wish.start != Start::Live && self.must_wait_for_journal(session) {
+        // One that could not be opened is never asked: nothing comes from there.
+        let is_asked = journal.is_some() && !self.journaling.plan.get(journal).is_refused;
+        if is_asked && self.must_wait_for_journal(session) {
             return Ok(Handled::Postponed);
         }
         let home = group.map(|group| self.home_of(filter, group, wish.responder));
@@ -46,9 +49,6 @@ impl Shard {
             && self.must_wait(session, 1 << home & !self.exchange.seat.bit(), None)
         {
             return Ok(Handled::Postponed);
-        }
-        if journal.is_some() {
-            self.begin_listening();
         }
         let key = self.subscriptions.next_key();
         let (place, position) = match home {
@@ -85,12 +85,14 @@ impl Shard {
                 return Ok(Handled::Done);
             }
         }
-        if wish.start == Start::Live {
-            self.note_listening(key);
-            self.tell_subscribed(key, Outcome::Live);
-        } else {
-            // It is told once the journal has found the place.
-            self.open_cursor(key, wish.start, false);
+        // Where a journal is asked, it is told once that has found the place.
+        match wish.start {
+            Start::Live if is_asked => self.begin_live(key),
+            Start::Live => {
+                self.yield_held_in(session, journal);
+                self.tell_subscribed(key, Outcome::Live);
+            }
+            start => self.open_cursor(key, start, false),
         }
         Ok(Handled::Done)
     }
@@ -208,10 +210,12 @@ impl Shard {
     }
 
     fn end_subscription(&mut self, session: SessionKey, index: usize, code: Option<Code>) {
-        let key = self.sessions[session].remove_subscription(index);
-        let Subscription { place, number, .. } = self.subscriptions[key];
-        self.tell_begun(key);
+        let key = self.sessions[session].subscription_at(index);
+        // It may have to fall back for what is gathered already, so it is still one of its session's.
         self.end_listening(key);
+        self.sessions[session].remove_subscription(index);
+        let Subscription { place, number, .. } = self.subscriptions[key];
+        let untold = self.take_untold(key);
         self.drop_cursor_of(key);
         self.detach(key);
         self.end_held_under(session, key, true);
@@ -219,6 +223,10 @@ impl Shard {
             self.end_held_of(session, topic);
         }
         self.detach_chain(key);
+        if let Some(outcome) = untold {
+            // Nothing stands behind it that it could be taken to be for.
+            self.tell_subscribed(key, outcome);
+        }
         self.subscriptions.remove(key);
         self.enqueue_event(session, &Event::Unsubscribed { subscription: number, code });
     }

@@ -202,8 +202,10 @@ impl<D: Disk> Keeper<D> {
                 self.questions.push(Question::Read { cursor, journal, bytes_max, filter: filter.into() });
             }
             Submission::Join { cursor, journal, reached, is_relay, filter } => {
+                let reached = Some(reached);
                 self.joins.push(Join { shard, cursor, journal, reached, is_relay, filter: filter.into() });
             }
+            Submission::Begin { cursor, journal } => self.begin(Join::live(shard, cursor, journal)),
             Submission::Close { cursor, journal } => {
                 self.joins.retain(|join| (join.shard, join.cursor) != (shard, cursor));
                 self.questions.push(Question::Close { cursor: cursor.for_reader(shard), journal });

@@ -21,6 +21,8 @@
 mod chance;
 #[path = "journaling/client.rs"]
 mod client;
+#[path = "journaling/doubled.rs"]
+mod doubled;
 #[path = "journaling/encoding.rs"]
 mod encoding;
 #[path = "journaling/lists.rs"]
@@ -50,8 +52,9 @@ use totals::Totals;
 const SEEDS: u64 = 64;
 
 /// Seeds that have found something, and what.
-const REGRESSIONS: [(u64, &str); 2] = [
+const REGRESSIONS: [(u64, &str); 3] = [
     (40_004, "drop-oldest took from the queue what a catch-up one of its session had fallen back behind"),
+    (160, "what was gathered for a catch-up one that ended was dropped before it had fallen back"),
     (40_012, "the same, after another catch-up one had ended, which moved the bound of the first"),
 ];
 

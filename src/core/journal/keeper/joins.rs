@@ -9,6 +9,9 @@
 //! What was released since the cursor's last read is read here, and goes along with the answer, which stands among the
 //! releases: so nobody else's release comes between. It is little, or the cursor is told to read on. The bytes are
 //! those that were written last, so they are in memory.
+//!
+//! Who wants no history joins where its question stands among the shards' mail. What is released before that may lack
+//! some of what it wants, since only others had asked for it; for all that comes later, its interest is found.
 
 use super::kept::Kept;
 use super::{Keeper, ReadRequest};
@@ -29,13 +32,31 @@ pub(super) struct Join {
     pub(super) shard: u8,
     pub(super) cursor: CursorId,
     pub(super) journal: JournalId,
-    pub(super) reached: Reached,
+    /// How far it has read; none if it wants no history.
+    pub(super) reached: Option<Reached>,
     /// It stands for a whole shard.
     pub(super) is_relay: bool,
     pub(super) filter: Box<str>,
 }
 
+impl Join {
+    /// One that begins with what is released from here on.
+    pub(super) fn live(shard: u8, cursor: CursorId, journal: JournalId) -> Join {
+        Join { shard, cursor, journal, reached: None, is_relay: false, filter: Box::default() }
+    }
+}
+
 impl<D: Disk> Keeper<D> {
+    /// Lets a cursor join that wants no history: here, or with its shard, if that reads by itself now.
+    pub(super) fn begin(&mut self, join: Join) {
+        let lane = &mut self.lanes[usize::from(join.shard)];
+        if lane.is_relayed(join.journal) {
+            self.joins.push(join);
+        } else {
+            lane.releases.push_note(Note::Joined { cursor: join.cursor, history: History::default() });
+        }
+    }
+
     /// Lets cursors join that have come to the end. Everything that was admitted is written and released.
     pub(super) fn answer_joins(&mut self) {
         let mut joins = std::mem::take(&mut self.joins);
@@ -57,9 +78,11 @@ impl<D: Disk> Keeper<D> {
                 if join.is_relay {
                     lane.end_relay(join.journal);
                 }
-                // The reader has nothing more to do for it.
-                let cursor = join.cursor.for_reader(join.shard);
-                self.reads.push(ReadRequest::Close { journal: join.journal, cursor });
+                if join.reached.is_some() {
+                    // The reader has nothing more to do for it.
+                    let cursor = join.cursor.for_reader(join.shard);
+                    self.reads.push(ReadRequest::Close { journal: join.journal, cursor });
+                }
                 Note::Joined { cursor: join.cursor, history }
             }
             None => Note::Behind { cursor: join.cursor },
@@ -72,9 +95,9 @@ impl<D: Disk> Keeper<D> {
 impl<D: Disk> Kept<D> {
     /// What a cursor has not read yet of what is released; none if that is too much, or can't be read here.
     fn history_since(&self, join: &Join) -> Option<History> {
-        let Tail { base, offset: end, .. } = self.released;
-        let Reached { place, sequence, .. } = join.reached;
         let mut history = History::default();
+        let Some(Reached { place, sequence, .. }) = join.reached else { return Some(history) };
+        let Tail { base, offset: end, .. } = self.released;
         if place.base == base && place.offset == end {
             return Some(history);
         }

@@ -157,8 +157,11 @@ impl Oracle<'_> {
         totals.checked += 1;
         totals.gaps += sub.seen.iter().filter(|seen| matches!(seen, Seen::Gap { .. })).count() as u64;
         self.check_once_and_in_order(sub);
-        let others =
-            || client.subs.iter().filter(|other| !std::ptr::eq(*other, sub) && do_overlap(other.filter, sub.filter));
+        // Others of its connection let through what it would hold back, or keep a rate that it does not know.
+        let is_rated = |sub: &Sub| sub.max_rate_hz > 0;
+        if sub.policy != Policy::Conflate || (may_conflate(client, sub) && !overlapping(client, sub).any(is_rated)) {
+            self.check_positions(sub);
+        }
         let is_lossy = |sub: &Sub| matches!(sub.policy, Policy::DropOldest | Policy::DropNewest | Policy::Conflate);
         let Some(journal) = sub.journal else {
             if !is_lossy(sub) && is_standing {
@@ -177,22 +180,17 @@ impl Oracle<'_> {
             return;
         }
         if is_lossy(sub) {
-            // It governs what it shares with those that catch up.
-            let governs = others().all(|other| other.policy == Policy::CatchUp);
-            if governs && is_standing && self.retired_ends[journal] == 0 {
-                self.check_counts(index, sub, journal, told.step);
+            if is_standing && self.retired_ends[journal] == 0 {
+                self.check_lossy(index, client, sub, journal, totals);
             }
             return;
         }
         let asked = sub.asked.as_ref().expect("it was told");
-        // What was published before a live subscription may reach it or not, each record for itself.
-        let unpromised = if sub.start == Start::Live { asked.written[journal] } else { 0 };
-        let seen = sub.seen.iter().filter_map(position_of).filter(|position| *position > unpromised);
-        let seen: Vec<u64> = seen.collect();
+        let seen: Vec<u64> = sub.seen.iter().filter_map(position_of).collect();
         if self.retired_ends[journal] > 0 {
             return self.check_contiguous(index, sub, journal, &seen, is_standing, told.step);
         }
-        let begin = if sub.start == Start::Live { unpromised } else { asked.released[journal] };
+        let begin = asked.released[journal];
         let end = told.released[journal];
         let fits = |tail: u64| {
             let (expected, right) = self.expected(sub, journal, tail);
@@ -201,19 +199,30 @@ impl Oracle<'_> {
         if sub.start == Start::Live {
             let promised = self.first_promised(sub, journal, told.step);
             let first = seen.first().copied().unwrap_or(promised).min(promised);
+            assert!(first > begin, "{first} was released before it was asked for");
             // What is no_echo may not see its own.
-            assert!(
-                (0..2).any(|less| fits(first.saturating_sub(1 + less)))
-                    || (first..=promised).any(&fits)
-                    || (begin..first).rev().any(fits),
-                "live: {seen:?}, promised from {promised}, {:?}",
-                self.expected(sub, journal, first.saturating_sub(1)).0
-            );
-            return;
+            let is_one = (begin..first).rev().any(&fits) || (first..=promised).any(fits);
+            return assert!(is_one, "live: {seen:?} from {first}, promised from {promised}");
         }
         let is_one = (begin..=end).any(&fits);
         let expected = [begin, end].map(|tail| self.expected(sub, journal, tail));
         assert!(is_one, "{:?} outcome {outcome} tails {begin}..={end}: {seen:?} seen of {expected:?}", sub.start);
+    }
+
+    /// One that stands and may lose messages: they are counted, and it keeps what its policy promises.
+    fn check_lossy(&self, index: usize, client: &Client, sub: &Sub, journal: usize, totals: &mut Totals) {
+        let step = sub.told.as_ref().expect("it was told").0.step;
+        let others = || overlapping(client, sub).filter(|other| !std::ptr::eq(*other, sub));
+        // It governs what it shares with those that catch up.
+        if others().all(|other| other.policy == Policy::CatchUp) {
+            self.check_counts(index, sub, journal, step);
+        }
+        let has_dropped = client.subs.iter().any(|sub| dropped_of(sub) > 0);
+        if sub.policy == Policy::Conflate && may_conflate(client, sub) && !has_dropped && !sub.no_echo {
+            self.check_newest(sub, journal, step);
+            let is_doubled = others().any(|other| other.policy == Policy::CatchUp);
+            totals.conflated += u64::from(missing_of(sub) > 0 && is_doubled);
+        }
     }
 
     /// The position of the first record that a live subscription must get.
@@ -322,6 +331,27 @@ impl Oracle<'_> {
         }
     }
 
+    /// The records of one journal come in the order of their positions.
+    fn check_positions(&self, sub: &Sub) {
+        let mut last = vec![0; self.truths.len()];
+        for (publish, position) in sub.seen.iter().filter_map(|seen| Some((publish_of(seen)?, position_of(seen)?))) {
+            let last = &mut last[self.places[&publish].0];
+            assert!(*last < position, "{position} comes after {last}");
+            *last = position;
+        }
+    }
+
+    /// Whatever was conflated, the last record of every topic comes.
+    fn check_newest(&self, sub: &Sub, journal: usize, step: u64) {
+        let promised = self.first_promised(sub, journal, step);
+        let all = self.released[journal].iter().filter(|record| matches(sub.filter, &record.topic));
+        let newest: BTreeMap<&str, u64> = all.map(|record| (&*record.topic, record.position)).collect();
+        let seen: BTreeSet<u64> = sub.seen.iter().filter_map(position_of).collect();
+        for (topic, position) in newest.into_iter().filter(|(_, position)| *position >= promised) {
+            assert!(seen.contains(&position), "{position}, the last record of {topic}, never came");
+        }
+    }
+
     /// CURSOR and CAUGHT_UP tell where they stand.
     fn check_marks(&self, sub: &Sub) {
         let (mut bound, mut last) = (0, 0);
@@ -377,6 +407,16 @@ impl Oracle<'_> {
     }
 }
 
+/// A client's subscriptions, of all times, that share deliveries with this one; itself too.
+fn overlapping<'a>(client: &'a Client, sub: &'a Sub) -> impl Iterator<Item = &'a Sub> {
+    client.subs.iter().filter(|other| do_overlap(other.filter, sub.filter))
+}
+
+/// Whether nothing of its connection that is stricter shares deliveries with one that conflates.
+fn may_conflate(client: &Client, sub: &Sub) -> bool {
+    overlapping(client, sub).all(|other| matches!(other.policy, Policy::CatchUp | Policy::Conflate))
+}
+
 fn position_of(seen: &Seen) -> Option<u64> {
     if let Seen::Record { position, .. } = seen { Some(*position) } else { None }
 }
@@ -384,6 +424,12 @@ fn position_of(seen: &Seen) -> Option<u64> {
 /// How many messages are told to be missing.
 fn missing_of(sub: &Sub) -> u64 {
     let of = |seen: &Seen| if let Seen::Gap { dropped, conflated } = seen { dropped + conflated } else { 0 };
+    sub.seen.iter().map(of).sum()
+}
+
+/// How many of them are told to be dropped.
+fn dropped_of(sub: &Sub) -> u64 {
+    let of = |seen: &Seen| if let Seen::Gap { dropped, .. } = seen { *dropped } else { 0 };
     sub.seen.iter().map(of).sum()
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct Swarm {
     pub(crate) has_retention: bool,
     /// Queues are full soon, and empty soon, again and again.
     pub(crate) is_crowded: bool,
+    /// Nearly everybody who conflates catches up beside it.
+    pub(crate) is_doubled: bool,
     pub(crate) segment_bytes: u32,
     /// Of the payloads, the usual largest.
     pub(crate) payload_bytes: u64,
@@ -66,6 +68,12 @@ impl Swarm {
         self.letters_max = 8;
         self.settings.mailbox_bytes_max = chance.pick(&[256, 1024]) * 1024;
         self.slow_clients = chance.pick(&[1, 1, 2]);
+        self.is_doubled = chance.one_in(3);
+        if self.is_doubled {
+            // The newest of all topics find room.
+            self.settings.limits.queue_bytes_max = 1024 * 1024;
+            self.payload_bytes = 20_000;
+        }
     }
 
     fn roomy(chance: &mut Chance) -> Swarm {
@@ -95,6 +103,7 @@ impl Swarm {
             is_lossless: chance.one_in(2),
             has_retention: chance.one_in(5),
             is_crowded: false,
+            is_doubled: false,
             segment_bytes: 64 * 1024,
             payload_bytes: chance.pick(&[100, 2_000, 12_000, 12_000]),
         }

@@ -15,6 +15,8 @@ pub(crate) struct Totals {
     pub(crate) failed: u64,
     pub(crate) checked: u64,
     pub(crate) gaps: u64,
+    /// Subscriptions that have conflated beside another one, and got the last of every topic.
+    pub(crate) conflated: u64,
     pub(crate) slow_closed: u64,
     pub(crate) overtaken: u64,
 }
@@ -33,6 +35,7 @@ impl Totals {
         self.failed += other.failed;
         self.checked += other.checked;
         self.gaps += other.gaps;
+        self.conflated += other.conflated;
         self.slow_closed += other.slow_closed;
         self.overtaken += other.overtaken;
     }
@@ -51,6 +54,7 @@ impl Totals {
             self.full,
             self.failed,
             self.gaps,
+            self.conflated,
             self.slow_closed,
         ];
         assert!(least.iter().all(|count| *count > 0), "too little happened: {self:?}");

@@ -315,6 +315,8 @@ impl World {
         let filter = chance.pick(&FILTERS);
         let journal = (0..self.swarm.syncs.len()).find(|index| filter.starts_with(["a/", "b/"][*index]));
         let policies: &[Policy] = match (journal, self.swarm.is_lossless) {
+            (Some(_), _) if self.swarm.is_doubled => &[Policy::CatchUp, Policy::CatchUp, Policy::Conflate],
+            (None, _) if self.swarm.is_doubled => &[Policy::Conflate],
             (Some(_), true) => &[Policy::CatchUp, Policy::CatchUp, Policy::Disconnect],
             (Some(_), false) => {
                 &[Policy::CatchUp, Policy::Disconnect, Policy::DropOldest, Policy::DropNewest, Policy::Conflate]
