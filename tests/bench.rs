@@ -107,6 +107,28 @@ mod bench {
     }
 
     #[test]
+    fn other_ways_in_are_held_against_the_native_one() {
+        let outcome = json(&["fanout", "--subs", "5", "--duration", "200ms", "--target", "fanwire,ws,sse"]);
+        let names = ["fanwire", "ws", "sse"];
+        for (index, name) in names.into_iter().enumerate() {
+            let target = &outcome["targets"][index];
+            assert_eq!(target["target"], name);
+            assert_flawless(&target["runs"][0]);
+        }
+        let only = ["compare", "--only", "web 1 -> 100", "--rounds", "1", "--duration", "100ms"];
+        let output = run(&[&only[..], &["--target", "fanwire,ws,sse"]].concat());
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        for line in ["web 1 -> 100: CPU a delivery, ws x native", "web 1 -> 100: CPU a delivery, sse x native"] {
+            assert!(text.contains(line), "{text}");
+        }
+        let outcome = json(&["conns", "--conns", "50", "--duration", "100ms", "--target", "fanwire,ws,sse"]);
+        assert_eq!(outcome["targets"].as_array().map(Vec::len), Some(3), "{outcome:#}");
+        let outcome = json(&["request", "--duration", "100ms", "--target", "ws"]);
+        assert_flawless(&outcome["targets"][0]["runs"][0]);
+    }
+
+    #[test]
     fn requests_are_answered() {
         let outcome = json(&["request", "--in-flight", "10", "--duration", "100ms"]);
         runs(&outcome).into_iter().for_each(assert_flawless);

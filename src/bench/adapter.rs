@@ -10,7 +10,7 @@
 //! Everything is data in, data out, with no allocation a message, so that the cost of an adapter is that of its
 //! protocol. `hear` takes as many whole messages as the bytes hold and says how many bytes those were.
 
-use super::targets::{fanwire, floor, mqtt, nats, redis};
+use super::targets::{fanwire, floor, mqtt, nats, redis, sse, websocket};
 use std::ops::Range;
 
 /// What the generator hears from a connection.
@@ -145,6 +145,17 @@ impl Topics {
 pub struct Progress {
     /// Whether the fixed bytes that open the peer's side are behind us.
     pub greeted: bool,
+    /// On a stream whose messages have no length in front, the shape of the last one: the next is most likely alike.
+    pub stream: Option<Shape>,
+}
+
+/// Where things lie in a message that ends with a mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Bytes of the message, its mark included.
+    pub bytes: usize,
+    /// Where in it the payload begins.
+    pub payload: usize,
 }
 
 /// One protocol.
@@ -175,6 +186,10 @@ pub enum Target {
     Floor,
     /// Fanwire, natively.
     Fanwire,
+    /// Fanwire over WebSocket, in native frames.
+    WebSocket,
+    /// Fanwire's server-sent events; what is published goes natively.
+    Sse,
     /// Redis or Valkey, RESP3 pub/sub.
     Redis,
     /// NATS.
@@ -188,6 +203,8 @@ macro_rules! each {
         match $target {
             Target::Floor => floor::Floor::$function($($argument),*),
             Target::Fanwire => fanwire::Fanwire::$function($($argument),*),
+            Target::WebSocket => websocket::WebSocket::$function($($argument),*),
+            Target::Sse => sse::Sse::$function($($argument),*),
             Target::Nats => nats::Nats::$function($($argument),*),
             Target::Redis => redis::Redis::$function($($argument),*),
             Target::Mqtt => mqtt::Mqtt::$function($($argument),*),
@@ -197,13 +214,19 @@ macro_rules! each {
 
 impl Target {
     /// Every target, in the order of tables.
-    pub const ALL: [Target; 5] = [Target::Floor, Target::Fanwire, Target::Redis, Target::Nats, Target::Mqtt];
+    pub const ALL: [Target; 7] =
+        [Target::Floor, Target::Fanwire, Target::WebSocket, Target::Sse, Target::Redis, Target::Nats, Target::Mqtt];
+
+    /// Those that are other ways into Fanwire, and held against it and nobody else.
+    pub const WEB: [Target; 2] = [Target::WebSocket, Target::Sse];
 
     /// The name on the command line and in tables.
     pub const fn name(self) -> &'static str {
         match self {
             Target::Floor => "floor",
             Target::Fanwire => "fanwire",
+            Target::WebSocket => "ws",
+            Target::Sse => "sse",
             Target::Nats => "nats",
             Target::Redis => "redis",
             Target::Mqtt => "mqtt",
@@ -220,13 +243,18 @@ impl Target {
         match self {
             Target::Nats => '.',
             Target::Redis => ':',
-            Target::Floor | Target::Fanwire | Target::Mqtt => '/',
+            Target::Floor | Target::Fanwire | Target::WebSocket | Target::Sse | Target::Mqtt => '/',
         }
     }
 
     /// Whether publishers can stay without their own messages.
     pub const fn has_no_echo(self) -> bool {
-        matches!(self, Target::Fanwire | Target::Nats)
+        matches!(self, Target::Fanwire | Target::WebSocket | Target::Nats)
+    }
+
+    /// Whether it is a way into Fanwire beside the native one.
+    pub fn is_web(self) -> bool {
+        Target::WEB.contains(&self)
     }
 
     /// See [`Adapter::open`].

@@ -104,7 +104,7 @@ impl Broker {
         let mut broker = match target {
             Target::Floor if setup.store.is_some() => bare_loops(),
             Target::Floor => floor(setup)?,
-            Target::Fanwire => fanwire(setup, &storage)?,
+            Target::Fanwire | Target::WebSocket | Target::Sse => fanwire(target, setup, &storage)?,
             Target::Nats => on_free_port(|port| nats(setup, &storage, port))?,
             Target::Redis => on_free_port(|port| redis(setup, &storage, port))?,
             Target::Mqtt => on_free_port(|port| mosquitto(setup, port))?,
@@ -159,7 +159,7 @@ fn floor(setup: &Setup) -> Result<Broker, BenchError> {
     announced(Target::Floor, "the floor relay", command, "listening ", settings)
 }
 
-fn fanwire(setup: &Setup, storage: &Storage) -> Result<Broker, BenchError> {
+fn fanwire(target: Target, setup: &Setup, storage: &Storage) -> Result<Broker, BenchError> {
     let directory = Directory::new()?;
     let queue = setup.queue_bytes_max.map(|bytes| format!("[limits]\nqueue_bytes_max = {bytes}\n")).unwrap_or_default();
     let file = directory.write("fanwire.toml", &format!("{FANWIRE_SETTINGS}{queue}"))?;
@@ -171,7 +171,7 @@ fn fanwire(setup: &Setup, storage: &Storage) -> Result<Broker, BenchError> {
     let queue = setup.queue_bytes_max.map(|bytes| format!(", queue_bytes_max = {bytes}")).unwrap_or_default();
     let told = &storage.told;
     let settings = format!("--reactors {reactors}, log level error{queue}{told}, everything else as it comes");
-    announced(Target::Fanwire, "fanwire serve", command, "fanwire://", settings)
+    announced(target, "fanwire serve", command, "fanwire://", settings)
 }
 
 fn nats(setup: &Setup, storage: &Storage, port: u16) -> Result<Broker, BenchError> {

@@ -9,7 +9,7 @@ use super::error::BenchError;
 use super::machine::Machine;
 use super::progress::Progress;
 use super::report::Workload;
-use super::rows::{Kind, Row, Variants, fanouts, half_name, is_optional, journals, names, others, variants};
+use super::rows::{Kind, Row, Variants, fanouts, half_name, is_optional, journals, names, others, variants, webs};
 use super::spread::Spread;
 use super::table::{Table, figure};
 use super::trial::{Contestant, Entry, Field, Place, Trial, contest, hold};
@@ -52,6 +52,7 @@ pub struct Comparison {
 
 /// Runs all rows. One that nobody could be measured in says why and is no reason to end.
 pub fn compare(plan: &Plan, show: &mut dyn FnMut(&str)) -> Result<Comparison, BenchError> {
+    let (plan, ways) = (&plan.of_brokers(), plan.ways());
     let mut comparison = Comparison {
         machine: Machine::here(),
         date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
@@ -59,15 +60,18 @@ pub fn compare(plan: &Plan, show: &mut dyn FnMut(&str)) -> Result<Comparison, Be
         rows: Vec::new(),
     };
     let mut fanouts = fanouts(plan.duration);
-    fanouts.retain(|(name, _)| plan.wants(name));
+    fanouts.retain(|(name, _)| plan.asks(name));
     let mut others = others(plan.duration, comparison.machine.open_files_max);
     others.extend(journals(plan.duration, &plan.data));
-    others.retain(|(name, ..)| plan.wants(name));
+    others.retain(|(name, ..)| plan.asks(name));
     let mut variants = variants(plan.duration, comparison.machine.open_files_max);
     variants.retain(|row| plan.wants(row.name) && plan.targets.contains(&Target::Fanwire));
+    let mut webs = webs(plan.duration, comparison.machine.open_files_max);
+    webs.retain(|(name, ..)| plan.wants(name) && ways.len() > 1);
     let rows = u32::try_from(2 * fanouts.len() + others.len()).expect("a few");
     let of_variants: usize = variants.iter().map(|row| row.variants.len()).sum();
-    let expected = rows * plan.runs() + plan.rounds * u32::try_from(of_variants).expect("a few");
+    let of_others = of_variants + webs.len() * ways.len();
+    let expected = rows * plan.runs() + plan.rounds * u32::try_from(of_others).expect("a few");
     let mut progress = Progress::new(expected, show);
     for (name, fanout) in fanouts {
         comparison.row(name.to_owned(), Kind::Saturated, &fanout, &plan.targets, plan, &mut progress)?;
@@ -77,6 +81,9 @@ pub fn compare(plan: &Plan, show: &mut dyn FnMut(&str)) -> Result<Comparison, Be
         let able = plan.able(&*workload);
         progress.skip(plan.runs() - plan.rounds * u32::try_from(able.len()).expect("a few"));
         comparison.row(name.to_owned(), kind, &*workload, &able, plan, &mut progress)?;
+    }
+    for (name, kind, workload) in webs {
+        comparison.web_row(name, kind, &*workload, &ways, plan, &mut progress)?;
     }
     for row in variants {
         comparison.variants_row(&row, plan, &mut progress)?;
@@ -101,6 +108,22 @@ impl Plan {
     fn able(&self, workload: &dyn Workload) -> Vec<Target> {
         let is_able = |target: &Target| workload.setup().store.is_none() || workload.objection(*target).is_none();
         self.targets.iter().copied().filter(is_able).collect()
+    }
+
+    /// The same without further ways into a broker that takes part already.
+    fn of_brokers(&self) -> Plan {
+        Plan { targets: self.targets.iter().copied().filter(|target| !target.is_web()).collect(), ..self.clone() }
+    }
+
+    /// The ways into Fanwire that are compared with each other.
+    fn ways(&self) -> Vec<Target> {
+        let is_way = |target: &Target| *target == Target::Fanwire || target.is_web();
+        self.targets.iter().copied().filter(is_way).collect()
+    }
+
+    /// Whether anybody is there for a row that is wanted.
+    fn asks(&self, name: &str) -> bool {
+        self.wants(name) && !self.targets.is_empty()
     }
 
     fn wants(&self, name: &str) -> bool {
@@ -169,6 +192,23 @@ impl Comparison {
         Ok(())
     }
 
+    /// The ways into Fanwire, against the native one.
+    fn web_row(
+        &mut self,
+        name: &str,
+        kind: Kind,
+        workload: &dyn Workload,
+        ways: &[Target],
+        plan: &Plan,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), BenchError> {
+        let contestant = |way: &Target| Contestant { name: way.name().to_owned(), place: Place::Own(*way), workload };
+        let contestants: Vec<Contestant<'_>> = ways.iter().map(contestant).collect();
+        let trial = contest(workload.title(), Target::Fanwire.name(), &contestants, plan.rounds, progress)?;
+        self.rows.push(Row { name: name.to_owned(), kind, trial });
+        Ok(())
+    }
+
     /// Fanwire against itself.
     fn variants_row(&mut self, row: &Variants, plan: &Plan, progress: &mut Progress<'_>) -> Result<(), BenchError> {
         let place = Place::Own(Target::Fanwire);
@@ -217,7 +257,7 @@ impl Comparison {
         text
     }
 
-    /// A row a line: the score of each target, and what it is as a multiple of the floor's where that tells anything.
+    /// A row a line: the score of each target, and what it is as a multiple of the base's where that tells anything.
     pub fn summary(&self) -> Table {
         let targets = self.targets();
         let mut head = vec!["work", "score"];
@@ -258,7 +298,8 @@ fn without_floor(targets: &[Target], rounds: u32) -> Trial {
     trial
 }
 
-/// `31.5 ±4% 1.50x`: the median, half the range, the median of the multiples of the floor's where they tell anything.
+/// `31.5 ±4% 1.50x`: the median, half the range, the median of the multiples of the base's where they tell anything:
+/// of the floor's, or in rows about the web of the native way's.
 fn cell(row: &Row, target: Target) -> String {
     let trial = &row.trial;
     let Some(Spread { median, min, max }) = trial.entry(target.name()).and_then(Entry::score) else {
@@ -266,7 +307,7 @@ fn cell(row: &Row, target: Target) -> String {
     };
     let is_spread = median != 0.0 && max > min;
     let spread = if is_spread { format!(" ±{:.0}%", (max - min) / 2.0 / median * 100.0) } else { String::new() };
-    let is_multiple = row.kind.has_multiples() && target != Target::Floor && median > 0.0;
+    let is_multiple = row.kind.has_multiples() && target.name() != trial.base && median > 0.0;
     let ratio = trial.ratio(target.name()).filter(|_| is_multiple);
     let ratio = ratio.map(|ratio| format!(" {}x", figure(ratio.median))).unwrap_or_default();
     format!("{}{spread}{ratio}", figure(median))

@@ -26,6 +26,8 @@ pub(super) enum Measure {
     BehindBest(&'static str),
     /// A variant of Fanwire's score as a multiple of the plain one's.
     Variant(&'static str),
+    /// What another way in shows as a multiple of Fanwire's own; without a name, the score.
+    Beside(&'static str, Option<&'static str>),
     /// What one more reactor with subscribers costs a message, in nanoseconds: of this variant, which has so many.
     Hop(&'static str, u32),
 }
@@ -34,13 +36,15 @@ const FLOOR: &str = Target::Floor.name();
 const NATS: &str = Target::Nats.name();
 const REDIS: &str = Target::Redis.name();
 pub(super) const FANWIRE: &str = Target::Fanwire.name();
+const WS: &str = Target::WebSocket.name();
+const SSE: &str = Target::Sse.name();
 const CPU: &str = "CPU a delivery, x floor";
 pub(super) const HALF_RATE: &str = "half rate";
 /// Messages a write of the broker: the one figure that is there only where perf may count system calls.
 pub(super) const CARRIED: &str = "msgs/write";
 
 /// A row by its name (all rows at half rate by [`HALF_RATE`]), what of it, how it is measured, what is demanded.
-pub(super) const DEMANDS: [(&str, &str, Measure, Bound); 36] = [
+pub(super) const DEMANDS: [(&str, &str, Measure, Bound); 44] = [
     ("1 -> 100", CPU, Measure::Multiple(None, FLOOR), Bound::AtMost(1.5, 1.2)),
     ("1 -> 1000", CPU, Measure::Multiple(None, FLOOR), Bound::AtMost(1.6, 1.25)),
     ("1 -> 1", CPU, Measure::Multiple(None, FLOOR), Bound::AtMost(1.5, 1.2)),
@@ -88,6 +92,14 @@ pub(super) const DEMANDS: [(&str, &str, Measure, Bound); 36] = [
     ("several reactors", "CPU a delivery, 2 x 1", Measure::Variant("2 reactors"), Bound::AtMost(1.5, 1.5)),
     ("several reactors", "CPU a delivery, 4 x 1", Measure::Variant("4 reactors"), Bound::AtMost(1.5, 1.5)),
     ("several reactors", "ns a message and hop", Measure::Hop("2 reactors", 2), Bound::Told),
+    ("web 1 -> 100", WS_CPU, Measure::Beside(WS, None), Bound::AtMost(1.15, 1.15)),
+    ("web 1 -> 100", SSE_CPU, Measure::Beside(SSE, None), Bound::AtMost(1.5, 1.5)),
+    ("web 1 -> 1000", WS_CPU, Measure::Beside(WS, None), Bound::AtMost(1.15, 1.15)),
+    ("web 1 -> 1000", SSE_CPU, Measure::Beside(SSE, None), Bound::AtMost(1.5, 1.5)),
+    ("web idle, own topic each", WS_BYTES, Measure::Beside(WS, None), Bound::AtMost(1.2, 1.2)),
+    ("web idle, own topic each", SSE_BYTES, Measure::Beside(SSE, None), Bound::Told),
+    ("web idle, one topic", WS_BYTES, Measure::Beside(WS, None), Bound::AtMost(1.2, 1.2)),
+    ("web idle, one topic", SSE_BYTES, Measure::Beside(SSE, None), Bound::Told),
     ("journal append", "CPU an ack, x nats", Measure::Multiple(None, NATS), Bound::AtMost(1.0 / 6.0, 0.1)),
     ("journal append", "CPU an ack, x redis", Measure::Multiple(None, REDIS), Bound::AtMost(1.0 / 3.0, 0.25)),
     ("journal append", "CPU an ack, x floor", Measure::Multiple(None, FLOOR), Bound::Told),
@@ -103,6 +115,10 @@ pub(super) const DEMANDS: [(&str, &str, Measure, Bound); 36] = [
     ("journal memory", "bytes an idle topic", Measure::Figure("bytes/topic"), Bound::AtMost(200.0, 100.0)),
     ("journal memory", "resident bytes a topic", Measure::Figure("resident bytes/topic"), Bound::Told),
 ];
+const WS_CPU: &str = "CPU a delivery, ws x native";
+const SSE_CPU: &str = "CPU a delivery, sse x native";
+const WS_BYTES: &str = "bytes a connection, ws x native";
+const SSE_BYTES: &str = "bytes a connection, sse x native";
 const ACKS: &str = "acks a second, x floor";
 const SYNCS: &str = "syncs a second, x floor";
 const WIRE: &str = "bytes a second, x floor";

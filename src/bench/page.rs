@@ -11,9 +11,9 @@ use super::verdicts;
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--paper:#fcfcfa;--ink:#1d2126;--quiet:#666e78;--grid:#e2e4e0;--card:#fff;\
---floor:#8a8f96;--fanwire:#d6401f;--redis:#7d4fc4;--nats:#1c7fb8;--mqtt:#3b8d4b}\
+--floor:#8a8f96;--fanwire:#d6401f;--ws:#c98a1b;--sse:#b0417e;--redis:#7d4fc4;--nats:#1c7fb8;--mqtt:#3b8d4b}\
 @media(prefers-color-scheme:dark){:root{--paper:#15181c;--ink:#e6e8ea;--quiet:#98a1ab;--grid:#2c3138;--card:#1b1f24;\
---floor:#9aa1a9;--fanwire:#ff7a55;--redis:#b795f2;--nats:#62b5e8;--mqtt:#7cc98b}}\
+--floor:#9aa1a9;--fanwire:#ff7a55;--ws:#f0b95a;--sse:#ee8dbd;--redis:#b795f2;--nats:#62b5e8;--mqtt:#7cc98b}}\
 body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,sans-serif}\
 main{max-width:1040px;margin:0 auto;padding:32px 20px 64px}\
 h1{font-size:30px;margin:0 0 4px}h2{font-size:20px;margin:36px 0 2px}\
@@ -74,7 +74,7 @@ fn head(comparison: &Comparison) -> String {
 fn section(row: &Row) -> String {
     let mut html = format!("<section><h2>{}</h2>\n<p>{}</p>\n", escaped(&row.name), escaped(&row.trial.title));
     match row.kind {
-        Kind::Saturated => {
+        Kind::Saturated | Kind::Web => {
             html.push_str(&plot_of(row, "ns/delivery", "broker CPU for one delivery, nanoseconds: less is better"));
             html.push_str(&plot_of(row, "deliveries/s", "deliveries a second: more is better"));
             html.push_str(&batches(row));

@@ -62,6 +62,8 @@ pub struct Row {
 pub enum Kind {
     /// Processor time a delivery at saturation; the rate beside it.
     Saturated,
+    /// The same for each way into Fanwire: multiples are of the native one's.
+    Web,
     /// The same at half of the floor's rate.
     Half,
     /// Latency percentiles.
@@ -77,8 +79,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Whether the score as a multiple of the floor's tells anything. A ratio is a multiple already, and the floor
-    /// keeps so little of a connection that no broker's bytes compare with it.
+    /// Whether the score as a multiple of the base's tells anything. A ratio is a multiple already, and the floor keeps
+    /// so little of a connection that no broker's bytes compare with it.
     pub(super) fn has_multiples(self) -> bool {
         !matches!(self, Kind::Ratio(_) | Kind::Memory)
     }
@@ -181,6 +183,18 @@ pub(super) fn journals(duration: Duration, data: &Path) -> Vec<(&'static str, Ki
     ]
 }
 
+/// The rows about the web side: each way in, held against the native one.
+pub(super) fn webs(duration: Duration, open_files_max: u64) -> Vec<(&'static str, Kind, Box<dyn Workload>)> {
+    let (reactors, connections) = (1, connections(open_files_max));
+    let conns = |one_topic| Conns { connections, ramp: None, one_topic, rate_per_connection: None, duration, reactors };
+    vec![
+        ("web 1 -> 100", Kind::Web, Box::new(fanout(1, 100, 1, duration))),
+        ("web 1 -> 1000", Kind::Web, Box::new(fanout(1, 1_000, 1, duration))),
+        ("web idle, own topic each", Kind::Memory, Box::new(conns(false))),
+        ("web idle, one topic", Kind::Memory, Box::new(conns(true))),
+    ]
+}
+
 /// Whether a row is taken only when it is asked for.
 pub(super) fn is_optional(name: &str) -> bool {
     name.starts_with(JOURNAL)
@@ -216,7 +230,8 @@ pub(super) fn names() -> Vec<&'static str> {
     let (others, variants) = (others(Duration::ZERO, u64::MAX), variants(Duration::ZERO, u64::MAX));
     let fanouts = fanouts(Duration::ZERO);
     let journals = journals(Duration::ZERO, &PathBuf::new());
-    let others = others.iter().chain(&journals);
+    let webs = webs(Duration::ZERO, u64::MAX);
+    let others = others.iter().chain(&journals).chain(&webs);
     let names = fanouts.iter().map(|(name, _)| *name).chain(others.map(|(name, ..)| *name));
     names.chain(variants.iter().map(|row| row.name)).collect()
 }

@@ -60,7 +60,7 @@ impl Storage {
         let (Some(store), Some(ground)) = (&setup.store, ground) else { return Ok(Storage::default()) };
         let directory = ground.path().join("data");
         let storage = match target {
-            Target::Fanwire => fanwire(store, directory),
+            Target::Fanwire | Target::WebSocket | Target::Sse => fanwire(store, directory),
             Target::Nats => nats(store, directory)?,
             Target::Redis => redis(store, directory),
             Target::Floor | Target::Mqtt => Storage::default(),

@@ -56,6 +56,7 @@ impl Measure {
     fn own(self, trial: &Trial) -> Vec<&str> {
         match self {
             Measure::Variant(variant) | Measure::Hop(variant, _) => vec![&*trial.base, variant],
+            Measure::Beside(own, _) => vec![own],
             Measure::Figure(_) | Measure::Multiple(..) | Measure::Behind(..) | Measure::BehindBest(_) => vec![FANWIRE],
         }
     }
@@ -64,6 +65,7 @@ impl Measure {
     fn others(self, trial: &Trial) -> Vec<&str> {
         match self {
             Measure::Multiple(_, other) | Measure::Behind(_, other) => vec![other],
+            Measure::Beside(..) => vec![FANWIRE],
             Measure::BehindBest(_) => {
                 trial.entries.iter().map(|entry| &*entry.name).filter(|name| *name != FANWIRE).collect()
             }
@@ -75,9 +77,12 @@ impl Measure {
         match self {
             Measure::Figure(name)
             | Measure::Multiple(Some(name), _)
+            | Measure::Beside(_, Some(name))
             | Measure::Behind(name, _)
             | Measure::BehindBest(name) => name,
-            Measure::Multiple(None, _) | Measure::Variant(_) | Measure::Hop(..) => trial.score_name(),
+            Measure::Multiple(None, _) | Measure::Beside(_, None) | Measure::Variant(_) | Measure::Hop(..) => {
+                trial.score_name()
+            }
         }
     }
 
@@ -91,6 +96,7 @@ impl Measure {
                 values.filter(|value| value.is_finite()).collect()
             }
             Measure::Multiple(_, other) => trial.multiples(FANWIRE, other, figure),
+            Measure::Beside(own, _) => trial.multiples(own, FANWIRE, figure),
             Measure::Behind(_, other) => behind(trial, other, figure),
             Measure::Variant(variant) => trial.multiples(variant, &trial.base, figure),
             Measure::BehindBest(_) => behind_best(trial, figure).into_iter().map(|(_, behind)| behind).collect(),
@@ -154,7 +160,10 @@ fn hops_ns(trial: &Trial, variant: &str, reactors: u32) -> Vec<f64> {
 fn failure(trial: &Trial, own: &[&str]) -> Option<String> {
     own.iter().find_map(|name| {
         if let Some(absent) = trial.absent(name) {
-            return absent.failures.first().map(|reason| format!("{FANWIRE} was not measured ({reason})"));
+            return absent
+                .failures
+                .first()
+                .map(|reason| format!("{} was not measured ({reason})", absent.target.name()));
         }
         trial.entry(name)?.warned(Weight::Failed).map(|warned| told(warned, trial.rounds))
     })
@@ -361,6 +370,20 @@ mod tests {
     }
 
     #[test]
+    fn other_ways_in_are_judged_by_the_native_one() {
+        let with = |native: &[f64]| {
+            let scores: [(Target, &[f64]); 3] =
+                [(Target::Fanwire, native), (Target::WebSocket, &[22.0, 22.0]), (Target::Sse, &[30.0, 36.0])];
+            judged("web 1 -> 100", trial(&scores))
+        };
+        let lines = ["CPU a delivery, ws x native <= 1.15: holds", "CPU a delivery, sse x native <= 1.5: holds"];
+        assert_eq!(with(&[20.0, 24.0]), lines);
+        assert_eq!(with(&[10.0, 11.0])[0], "CPU a delivery, ws x native <= 1.15: missed: 2.10");
+        let alone = judged("web 1 -> 100", trial(&[(Target::WebSocket, &[22.0])]));
+        assert_eq!(alone, ["CPU a delivery, ws x native <= 1.15: not judged: fanwire is missing"]);
+    }
+
+    #[test]
     fn latency_is_judged_by_the_best_of_the_same_round_who_is_named() {
         let with = |nats: &[f64]| {
             trial(&[(Target::Floor, &[30.0, 90.0]), (Target::Fanwire, &[33.0, 85.0]), (Target::Nats, nats)])
@@ -511,12 +534,13 @@ mod tests {
                 }
                 Measure::Figure(figure)
                 | Measure::Multiple(Some(figure), _)
+                | Measure::Beside(_, Some(figure))
                 | Measure::Behind(figure, _)
                 | Measure::BehindBest(figure) => {
                     let quoted = format!("\"{figure}\"");
                     assert!(workloads.iter().any(|workload| workload.contains(&quoted)), "nothing tells {figure}");
                 }
-                Measure::Multiple(None, _) => {}
+                Measure::Multiple(None, _) | Measure::Beside(_, None) => {}
             }
         }
     }

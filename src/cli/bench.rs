@@ -264,7 +264,7 @@ struct Messages {
 /// Against whom, how long, and where the outcome goes.
 #[derive(Debug, clap::Args)]
 struct Run {
-    /// Brokers, split by commas, or all: floor, fanwire, redis, nats, mqtt
+    /// Brokers, split by commas, or all: floor, fanwire, ws and sse (fanwire's, too), redis, nats, mqtt
     #[arg(long, value_name = "TARGETS", default_value = "floor,fanwire", value_parser = parse_targets)]
     target: Targets,
     /// A broker that runs already; with one --target

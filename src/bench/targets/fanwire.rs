@@ -24,20 +24,7 @@ const PREFACE_BYTES: usize = 8;
 impl Adapter for Fanwire {
     fn open(opening: &Opening<'_>, out: &mut Vec<u8>) -> u32 {
         out.extend_from_slice(&ClientPreface::OURS.encode());
-        let hello = Hello {
-            keep_alive_ms: 0,
-            client_name: "fanwire-bench",
-            client_version: env!("CARGO_PKG_VERSION"),
-            credentials: b"",
-        };
-        Frame::from(hello).encode(out);
-        if opening.topics.fit(short_ids_max()) {
-            for topic in opening.publishes.clone() {
-                let topic_name = opening.topics.name(topic).as_bytes();
-                Frame::from(Register { short_id: short_id(topic), topic: topic_name }).encode(out);
-            }
-        }
-        1 + subscribe(opening, out)
+        open_frames(opening, out)
     }
 
     fn publish(topics: &Topics, topic: u32, payload: &[u8], out: &mut Vec<u8>) {
@@ -75,18 +62,43 @@ impl Adapter for Fanwire {
             }
             progress.greeted = true;
         }
-        while let Some((frame, size)) = split_frame(&bytes[used..], FRAME_BYTES_CEILING).map_err(fault)? {
-            used += size;
-            if frame[0] == MESSAGE && frame.len() >= MESSAGE_HEAD_BYTES {
-                ear.delivered(&frame[MESSAGE_HEAD_BYTES..]);
-            } else if frame[0] == RECORD && frame.len() >= RECORD_HEAD_BYTES {
-                ear.delivered(&frame[RECORD_HEAD_BYTES..]);
-            } else {
-                hear_frame(frame, ear)?;
-            }
-        }
-        Ok(used)
+        Ok(used + hear_frames(&bytes[used..], ear)?)
     }
+}
+
+/// Appends the frames that open a conversation whose version is settled; how many confirmations will come.
+pub(super) fn open_frames(opening: &Opening<'_>, out: &mut Vec<u8>) -> u32 {
+    let hello = Hello {
+        keep_alive_ms: 0,
+        client_name: "fanwire-bench",
+        client_version: env!("CARGO_PKG_VERSION"),
+        credentials: b"",
+    };
+    Frame::from(hello).encode(out);
+    if opening.topics.fit(short_ids_max()) {
+        for topic in opening.publishes.clone() {
+            let topic_name = opening.topics.name(topic).as_bytes();
+            Frame::from(Register { short_id: short_id(topic), topic: topic_name }).encode(out);
+        }
+    }
+    1 + subscribe(opening, out)
+}
+
+/// Hears the whole frames at the front of the bytes; how many bytes they were.
+#[inline]
+pub(super) fn hear_frames<E: Ear>(bytes: &[u8], ear: &mut E) -> Result<usize, Fault> {
+    let mut used = 0;
+    while let Some((frame, size)) = split_frame(&bytes[used..], FRAME_BYTES_CEILING).map_err(fault)? {
+        used += size;
+        if frame[0] == MESSAGE && frame.len() >= MESSAGE_HEAD_BYTES {
+            ear.delivered(&frame[MESSAGE_HEAD_BYTES..]);
+        } else if frame[0] == RECORD && frame.len() >= RECORD_HEAD_BYTES {
+            ear.delivered(&frame[RECORD_HEAD_BYTES..]);
+        } else {
+            hear_frame(frame, ear)?;
+        }
+    }
+    Ok(used)
 }
 
 fn hear_frame(frame: &[u8], ear: &mut impl Ear) -> Result<(), Fault> {

@@ -2,9 +2,12 @@
 
 pub(super) mod fanwire;
 pub(super) mod floor;
+mod http;
 pub(super) mod mqtt;
 pub(super) mod nats;
 pub(super) mod redis;
+pub(super) mod sse;
+pub(super) mod websocket;
 
 use std::fmt::Arguments;
 use std::io::Write;

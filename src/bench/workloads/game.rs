@@ -1,6 +1,6 @@
 //! Rooms of players: everybody publishes each tick and hears all others of the room.
 
-use super::{WARM_UP, scenario, topics};
+use super::{ONE_WAY, WARM_UP, scenario, topics};
 use crate::bench::adapter::Target;
 use crate::bench::brokers::{Broker, Setup};
 use crate::bench::calls::UNCOUNTED;
@@ -47,7 +47,11 @@ impl Workload for Game {
     }
 
     fn objection(&self, target: Target) -> Option<&'static str> {
-        (target == Target::Floor && self.rooms >= u32::from(u16::MAX)).then_some("the relay knows 65 534 rooms")
+        match target {
+            Target::Floor if self.rooms >= u32::from(u16::MAX) => Some("the relay knows 65 534 rooms"),
+            Target::Sse => Some(ONE_WAY),
+            _ => None,
+        }
     }
 
     fn run(&self, broker: &Broker) -> Result<Report, BenchError> {

@@ -18,6 +18,9 @@ use std::time::Duration;
 /// How long a run goes before it is measured.
 pub const WARM_UP: Duration = Duration::from_millis(500);
 
+/// Why a stream of events takes no part in what its hearers answer.
+const ONE_WAY: &str = "who hears a stream of events says nothing on it";
+
 /// A scenario against this broker.
 fn scenario(broker: &Broker, topics: Topics, payload_bytes: usize, members: Vec<Member>) -> Scenario {
     Scenario {

@@ -2,8 +2,8 @@
 //!
 //! Fanwire and NATS have requests of their own; the others play them over two topics, as their users do.
 
-use super::{WARM_UP, scenario, topics};
-use crate::bench::adapter::Part;
+use super::{ONE_WAY, WARM_UP, scenario, topics};
+use crate::bench::adapter::{Part, Target};
 use crate::bench::brokers::{Broker, Setup};
 use crate::bench::error::BenchError;
 use crate::bench::generator::Generator;
@@ -42,6 +42,10 @@ impl Workload for Request {
 
     fn setup(&self) -> Setup {
         Setup { split: true, reactors: self.reactors, queue_bytes_max: None, store: None }
+    }
+
+    fn objection(&self, target: Target) -> Option<&'static str> {
+        (target == Target::Sse).then_some(ONE_WAY)
     }
 
     fn run(&self, broker: &Broker) -> Result<Report, BenchError> {

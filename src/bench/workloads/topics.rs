@@ -86,7 +86,11 @@ impl Workload for ManyTopics {
     }
 
     fn objection(&self, target: Target) -> Option<&'static str> {
-        (target == Target::Floor).then_some("the relay has no topics by name")
+        match target {
+            Target::Floor => Some("the relay has no topics by name"),
+            Target::Sse => Some("a stream's URL does not hold so many topics"),
+            _ => None,
+        }
     }
 
     fn run(&self, broker: &Broker) -> Result<Report, BenchError> {

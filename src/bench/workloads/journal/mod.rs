@@ -56,5 +56,9 @@ fn only_fanwire(target: Target) -> Option<&'static str> {
 }
 
 fn without_mqtt(target: Target) -> Option<&'static str> {
-    (target == Target::Mqtt).then_some("it keeps no log that could be appended to")
+    match target {
+        Target::Mqtt => Some("it keeps no log that could be appended to"),
+        Target::WebSocket | Target::Sse => Some("what keeping costs is measured natively"),
+        _ => None,
+    }
 }
