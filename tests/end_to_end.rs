@@ -21,7 +21,10 @@
 //! | `fan_out` | exact counts and order at size |
 //! | `web` | the harness for HTTP and WebSocket |
 //! | `http`, `websocket`, `sse` | the web side as its clients use it |
+//! | `autobahn` | the cases that WebSocket servers are judged by, by their numbers |
+//! | `websocket_deflate` | messages made smaller, and bombs |
 //! | `http_hostile` | the web side under attack: other people's pages, smuggled requests, giants and sluggards |
+//! | `idle_upgrades` | ten thousand WebSockets that do nothing |
 //! | `web_clients` | the web side with clients that nobody here wrote |
 //! | `reactors` | the harness for a broker of several reactors |
 //! | `private_disk`, `power_loss` | a disk of one's own that loses power, and what survives it |
@@ -30,6 +33,7 @@
 //! Every test has its own broker. Nothing sleeps for luck: what has to happen is waited for with a generous deadline.
 
 mod end_to_end {
+    mod autobahn;
     mod broker;
     mod churn;
     mod client;
@@ -44,6 +48,7 @@ mod end_to_end {
     mod handshake;
     mod http;
     mod http_hostile;
+    mod idle_upgrades;
     mod journal_catch_up;
     mod journal_drain;
     mod journal_faults;
@@ -78,4 +83,5 @@ mod end_to_end {
     mod web;
     mod web_clients;
     mod websocket;
+    mod websocket_deflate;
 }

@@ -1,25 +1,33 @@
 //! Any stream of a WebSocket client under any chunking: the reader tells what a slow model tells of the whole, fails
 //! with the same close code, and knows whether something is incomplete.
 //!
+//! Where messages may be made smaller, each comes out with no more bytes than it may have, or not at all.
+//!
 //! The model shares nothing with the reader: it looks at the whole stream, copies everything, and knows UTF-8 by what
 //! numbers a beginning can still become.
 
 use super::bytes::Bytes;
+use fanwire_gateway::websocket::deflate::inflate;
 use fanwire_gateway::websocket::{Breach, CloseCode, Item, Reader};
 
 /// Bytes of the longest header but the last, and of the longest control frame.
 const BESIDE_MESSAGE_BYTES_MAX: usize = 13 + 125;
+/// What a message may be inflated to.
+const INFLATED_BYTES_MAX: usize = 1_000;
 
-/// The first byte chooses the message limit, the second says how many follow that cut the stream, which is the rest. A
-/// cut of an odd number stops behind one item, as a turn's budget does, and what it left comes again before the next.
+/// The first byte chooses the message limit and whether messages may be made smaller, the second says how many follow
+/// that cut the stream, which is the rest. A cut of an odd number stops behind one item, as a turn's budget does, and
+/// what it left comes again before the next.
 pub fn websocket_reader(data: &[u8]) {
     let mut bytes = Bytes::new(data);
-    let message_bytes_max = bytes.pick(&[5, 130, 1_000, u32::MAX]);
+    let first = bytes.byte();
+    let message_bytes_max = [5, 130, 1_000, u32::MAX][usize::from(first % 4)];
+    let takes_deflated = first / 4 % 2 == 1;
     let count = usize::from(bytes.byte());
     let cuts = bytes.take(count);
     let stream = bytes.rest();
 
-    let expected = Model::of(stream, message_bytes_max);
+    let expected = Model::of(takes_deflated, stream, message_bytes_max);
     let mut reader = Reader::default();
     let (mut told, mut failure) = (Vec::new(), None);
     let mut left = Vec::new();
@@ -32,7 +40,7 @@ pub fn websocket_reader(data: &[u8]) {
         left.extend_from_slice(piece);
         let mut input = &mut left[..];
         let items_max = if cut % 2 == 1 { 1 } else { usize::MAX };
-        let outcome = drain(&mut reader, &mut input, message_bytes_max, items_max, &mut told);
+        let outcome = drain(&mut reader, takes_deflated, &mut input, message_bytes_max, items_max, &mut told);
         left = input.to_vec();
         if let Err(breach) = outcome {
             assert!(failure.is_none(), "a stream fails once");
@@ -41,22 +49,29 @@ pub fn websocket_reader(data: &[u8]) {
         let most = (message_bytes_max as usize).saturating_add(BESIDE_MESSAGE_BYTES_MAX);
         assert!(reader.held_bytes() <= most && reader.held_bytes() <= stream.len());
     }
-    let end = drain(&mut reader, &mut &mut [][..], message_bytes_max, usize::MAX, &mut told);
+    let end = drain(&mut reader, takes_deflated, &mut &mut [][..], message_bytes_max, usize::MAX, &mut told);
     assert!(end.is_ok(), "all is looked at");
     assert_eq!(told, expected.told);
     assert_eq!(failure, expected.failure);
     assert_eq!(reader.has_begun(), expected.has_begun);
+    for told in &told {
+        if let Told::Deflated(_, deflated) = told {
+            let inflated = inflate(deflated, INFLATED_BYTES_MAX);
+            assert!(inflated.is_err() || inflated.is_ok_and(|message| message.len() <= INFLATED_BYTES_MAX));
+        }
+    }
 }
 
 fn drain(
     reader: &mut Reader,
+    takes_deflated: bool,
     input: &mut &mut [u8],
     message_bytes_max: u32,
     items_max: usize,
     told: &mut Vec<Told>,
 ) -> Result<(), Breach> {
     for _ in 0..items_max {
-        match reader.next_item(input, message_bytes_max)? {
+        match reader.next_item_with(takes_deflated, input, message_bytes_max)? {
             Some(item) => told.push(item.into()),
             None => {
                 assert!(input.is_empty(), "nothing more only when all is used or kept");
@@ -71,6 +86,7 @@ fn drain(
 enum Told {
     Text(Vec<u8>),
     Binary(Vec<u8>),
+    Deflated(bool, Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     Close(Vec<u8>),
@@ -81,6 +97,7 @@ impl From<Item<'_>> for Told {
         match item {
             Item::Text(text) => Told::Text(text.as_bytes().to_vec()),
             Item::Binary(bytes) => Told::Binary(bytes.to_vec()),
+            Item::Deflated { is_text, deflated } => Told::Deflated(is_text, deflated.to_vec()),
             Item::Ping(bytes) => Told::Ping(bytes.to_vec()),
             Item::Pong(bytes) => Told::Pong(bytes.to_vec()),
             Item::Close { code: None, reason } => Told::Close(reason.as_bytes().to_vec()),
@@ -98,8 +115,15 @@ struct Model {
     /// The close code that it fails with.
     failure: Option<u16>,
     has_begun: bool,
-    /// The message that is incomplete: whether it is text, and what came of it.
-    message: Option<(bool, Vec<u8>)>,
+    takes_deflated: bool,
+    /// The message that is incomplete: what it is, and what came of it.
+    message: Option<(Kind, Vec<u8>)>,
+}
+
+#[derive(Clone, Copy)]
+struct Kind {
+    is_text: bool,
+    is_deflated: bool,
 }
 
 /// How the model stops: its close code, or that bytes are missing.
@@ -113,8 +137,8 @@ const PROTOCOL: Stop = Stop::Failed(CloseCode::PROTOCOL_ERROR);
 const DATA: Stop = Stop::Failed(CloseCode::INVALID_DATA);
 
 impl Model {
-    fn of(mut stream: &[u8], message_bytes_max: u32) -> Model {
-        let mut model = Model::default();
+    fn of(takes_deflated: bool, mut stream: &[u8], message_bytes_max: u32) -> Model {
+        let mut model = Model { takes_deflated, ..Model::default() };
         loop {
             match model.frame(stream, message_bytes_max) {
                 Ok(size) => stream = &stream[size..],
@@ -136,7 +160,8 @@ impl Model {
         let first = *stream.first().ok_or(Stop::Dry)?;
         let (is_final, reserved, opcode) = (first >> 7 == 1, first >> 4 & 7, first & 15);
         let is_control = opcode > 7;
-        if reserved != 0 || !matches!(opcode, 0..=2 | 8..=10) || (is_control && !is_final) {
+        let is_deflated = self.takes_deflated && reserved == 4 && matches!(opcode, 1 | 2);
+        if (reserved != 0 && !is_deflated) || !matches!(opcode, 0..=2 | 8..=10) || (is_control && !is_final) {
             return Err(PROTOCOL);
         }
         let second = *stream.get(1).ok_or(Stop::Dry)?;
@@ -161,7 +186,8 @@ impl Model {
         if is_control {
             self.control(opcode, payload, is_whole)?;
         } else {
-            self.data(opcode, &payload, length, message_bytes_max)?;
+            let kind = Kind { is_text: opcode == 1, is_deflated };
+            self.data((opcode != 0).then_some(kind), &payload, length, message_bytes_max)?;
             self.end_of_data(is_whole, is_final)?;
         }
         Ok(size)
@@ -184,16 +210,20 @@ impl Model {
         Ok(())
     }
 
-    fn data(&mut self, opcode: u8, payload: &[u8], length: u64, message_bytes_max: u32) -> Result<(), Stop> {
-        if (opcode == 0) != self.message.is_some() {
-            return Err(PROTOCOL);
+    /// `kind`: of a message that begins.
+    fn data(&mut self, kind: Option<Kind>, payload: &[u8], length: u64, message_bytes_max: u32) -> Result<(), Stop> {
+        match (kind, &self.message) {
+            (Some(kind), None) => self.message = Some((kind, Vec::new())),
+            (None, Some(_)) => {}
+            _ => return Err(PROTOCOL),
         }
-        let (is_text, message) = self.message.get_or_insert((opcode == 1, Vec::new()));
+        let Some((kind, message)) = &mut self.message else { return Err(PROTOCOL) };
         if length + message.len() as u64 > u64::from(message_bytes_max) {
             return Err(Stop::Failed(CloseCode::TOO_LARGE));
         }
         message.extend_from_slice(payload);
-        if *is_text && text(message) == Text::Wrong { Err(DATA) } else { Ok(()) }
+        let is_checked = kind.is_text && !kind.is_deflated;
+        if is_checked && text(message) == Text::Wrong { Err(DATA) } else { Ok(()) }
     }
 
     fn end_of_data(&mut self, is_whole: bool, is_final: bool) -> Result<(), Stop> {
@@ -202,9 +232,10 @@ impl Model {
         }
         match self.message.take() {
             message if !is_final => self.message = message,
-            Some((true, message)) if text(&message) == Text::Whole => self.told.push(Told::Text(message)),
-            Some((true, _)) => return Err(DATA),
-            Some((false, message)) => self.told.push(Told::Binary(message)),
+            Some((Kind { is_text, is_deflated: true }, message)) => self.told.push(Told::Deflated(is_text, message)),
+            Some((Kind { is_text: false, .. }, message)) => self.told.push(Told::Binary(message)),
+            Some((_, message)) if text(&message) == Text::Whole => self.told.push(Told::Text(message)),
+            Some(_) => return Err(DATA),
             None => {}
         }
         Ok(())

@@ -303,6 +303,13 @@ keys! {
     "http" "heartbeat_period" time!(SECOND_MS..=10 * MINUTE_MS, http.heartbeat_period),
         "How long a stream of events may be silent before a comment says that it is alive: shorter than what proxies\n\
          on the way take for dead.";
+    "http" "compression"
+        Kind::Switch {
+            get: |config| config.http.compression,
+            set: |config, compression| config.http.compression = compression,
+        },
+        "Make messages of a WebSocket smaller for clients that offer it (permessage-deflate), once for all of them.\n\
+         It saves bytes of text and costs the broker more time than everything else that it does with a message.";
 
     "socket" "keepalive_idle" time!(SECOND_MS..=2 * HOUR_MS, socket.keepalive_idle),
         "Silence after which the kernel asks whether the peer is still there (SO_KEEPALIVE). Counts in whole seconds.";

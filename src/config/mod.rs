@@ -81,6 +81,8 @@ pub struct Http {
     pub idle_time_max: Duration,
     /// How long a stream of events may be silent before it says that it is alive.
     pub heartbeat_period: Duration,
+    /// Whether messages of a WebSocket are made smaller for clients that offer it.
+    pub compression: bool,
 }
 
 impl Default for Http {
@@ -91,6 +93,7 @@ impl Default for Http {
             admin_listen: None,
             idle_time_max: Duration::from_secs(60),
             heartbeat_period: Duration::from_secs(15),
+            compression: false,
         }
     }
 }

@@ -5,13 +5,17 @@
 //!               other, too: it tells what it is not
 //! ```
 //!
+//! A WebSocket of native frames is kept as what a native connection is, so that an idle one weighs no more.
+//!
 //! A connection has one session that its socket is written from ([`Gateway::session`]). An HTTP exchange that asks
 //! something of the shard has another one for that, whose queue its gateway reads itself ([`Gateway::inner`]): the
 //! shell calls [`Gateway::hear`] when there is something in it.
 
 use crate::http::{Http, Outcome};
+use crate::json::Json;
+use crate::native::goaway;
 use crate::stats::Kind;
-use crate::websocket::WebSocket;
+use crate::websocket::{Machine, WebSocket};
 use crate::{Closing, Context, Native, Phase, Progress, Protocol, sniff};
 use fanwire_core::{SessionId, Time};
 use fanwire_wire::Code;
@@ -19,12 +23,12 @@ use fanwire_wire::Code;
 /// A connection's gateway. Most are many and idle: what only few have is in a box.
 #[derive(Debug)]
 pub enum Gateway {
-    /// Fanwire's own protocol, or nothing yet.
+    /// Fanwire's own protocol, as it is or in messages of a WebSocket, or nothing yet.
     Native(Native),
     /// HTTP, until it becomes something else.
     Http(Box<Http>),
-    /// A WebSocket.
-    WebSocket(Box<WebSocket>),
+    /// Objects of JSON in messages of a WebSocket.
+    Json(Box<Json>),
 }
 
 impl Gateway {
@@ -42,12 +46,16 @@ impl Gateway {
             *self = Gateway::Http(Box::new(Http::new(native.begun(), context)));
         }
         match self {
+            Gateway::Native(native) if native.is_in_messages() => WebSocket::of_native(native).receive(input, context),
             Gateway::Native(native) => native.receive(input, context),
-            Gateway::WebSocket(websocket) => websocket.receive(input, context),
+            Gateway::Json(json) => WebSocket::of_json(json).receive(input, context),
             Gateway::Http(http) => match http.receive(input, context) {
                 Outcome::Progress(progress) => progress,
-                Outcome::Upgraded(websocket, mut behind) => {
-                    *self = Gateway::WebSocket(Box::new(websocket));
+                Outcome::Upgraded(machine, mut behind) => {
+                    *self = match machine {
+                        Machine::Native(native) => Gateway::Native(native),
+                        Machine::Json(json) => Gateway::Json(Box::new(json)),
+                    };
                     self.receive(&mut behind, context)
                 }
             },
@@ -58,7 +66,7 @@ impl Gateway {
     pub fn hear(&mut self, context: &mut Context<'_>) -> Progress {
         match self {
             Gateway::Http(http) => http.hear(context),
-            Gateway::Native(_) | Gateway::WebSocket(_) => Progress::Idle,
+            Gateway::Native(_) | Gateway::Json(_) => Progress::Idle,
         }
     }
 
@@ -67,25 +75,27 @@ impl Gateway {
         match self {
             Gateway::Native(native) => native.next_deadline(settings),
             Gateway::Http(http) => http.next_deadline(settings),
-            Gateway::WebSocket(websocket) => websocket.next_deadline(settings),
+            Gateway::Json(json) => json.next_deadline(settings),
         }
     }
 
     /// Acts on a deadline that has come; harmless when none has.
     pub fn expire(&mut self, context: &mut Context<'_>) -> Progress {
         match self {
+            Gateway::Native(native) if native.is_in_messages() => WebSocket::of_native(native).expire(context),
             Gateway::Native(native) => native.expire(context),
             Gateway::Http(http) => http.expire(context),
-            Gateway::WebSocket(websocket) => websocket.expire(context),
+            Gateway::Json(json) => WebSocket::of_json(json).expire(context),
         }
     }
 
     /// Ends the connection with a code: its session ends, and the code is the last thing the peer is told.
     pub fn close(&mut self, code: Code, context: &mut Context<'_>) -> Closing {
         match self {
+            Gateway::Native(native) if native.is_in_messages() => WebSocket::of_native(native).close(code, context),
             Gateway::Native(native) => native.close(code, context),
             Gateway::Http(http) => http.close(code, context),
-            Gateway::WebSocket(websocket) => websocket.close(code, context),
+            Gateway::Json(json) => WebSocket::of_json(json).close(code, context),
         }
     }
 
@@ -94,7 +104,7 @@ impl Gateway {
     pub const fn end_input(&mut self) -> bool {
         match self {
             Gateway::Http(http) => http.end_input(),
-            Gateway::Native(_) | Gateway::WebSocket(_) => false,
+            Gateway::Native(_) | Gateway::Json(_) => false,
         }
     }
 
@@ -102,18 +112,22 @@ impl Gateway {
     /// in the middle of a frame.
     pub fn depart(&mut self, context: &mut Context<'_>) -> bool {
         match self {
+            Gateway::Native(native) if native.is_in_messages() => WebSocket::of_native(native).depart(context),
             Gateway::Native(native) => native.depart(context),
             Gateway::Http(http) => http.depart(context),
-            Gateway::WebSocket(websocket) => websocket.depart(context),
+            Gateway::Json(json) => WebSocket::of_json(json).depart(context),
         }
     }
 
     /// The broker goes down, and has told so: its session ends, with whatever its protocol ends with.
     pub fn say_farewell(&mut self, context: &mut Context<'_>) {
         match self {
+            Gateway::Native(native) if native.is_in_messages() => {
+                WebSocket::of_native(native).close(Code::Draining, context);
+            }
             Gateway::Native(native) => drop(native.depart(context)),
             Gateway::Http(http) => drop(http.close(Code::Draining, context)),
-            Gateway::WebSocket(websocket) => drop(websocket.close(Code::Draining, context)),
+            Gateway::Json(json) => drop(WebSocket::of_json(json).close(Code::Draining, context)),
         }
     }
 
@@ -121,7 +135,7 @@ impl Gateway {
     pub fn go_away(&mut self, reconnect_ms: (u32, u32), context: &mut Context<'_>) {
         match self {
             Gateway::Native(native) => native.go_away(reconnect_ms, context),
-            Gateway::WebSocket(websocket) => websocket.go_away(reconnect_ms, context),
+            Gateway::Json(json) => json.go_away(&goaway(reconnect_ms), context),
             Gateway::Http(http) => http.go_away(context),
         }
     }
@@ -131,7 +145,7 @@ impl Gateway {
         match self {
             Gateway::Native(native) => native.session(),
             Gateway::Http(http) => Some(http.session()),
-            Gateway::WebSocket(websocket) => Some(websocket.session()),
+            Gateway::Json(json) => Some(json.session()),
         }
     }
 
@@ -139,7 +153,7 @@ impl Gateway {
     pub const fn inner(&self) -> Option<SessionId> {
         match self {
             Gateway::Http(http) => http.inner(),
-            Gateway::Native(_) | Gateway::WebSocket(_) => None,
+            Gateway::Native(_) | Gateway::Json(_) => None,
         }
     }
 
@@ -148,7 +162,7 @@ impl Gateway {
         match self {
             Gateway::Native(native) => native.phase() == Phase::Open,
             Gateway::Http(http) => http.is_open(),
-            Gateway::WebSocket(websocket) => websocket.is_open(),
+            Gateway::Json(json) => json.is_open(),
         }
     }
 
@@ -156,7 +170,7 @@ impl Gateway {
     pub const fn is_ahead(&self) -> bool {
         match self {
             Gateway::Http(http) => http.is_ahead(),
-            Gateway::Native(_) | Gateway::WebSocket(_) => false,
+            Gateway::Native(_) | Gateway::Json(_) => false,
         }
     }
 
@@ -164,9 +178,10 @@ impl Gateway {
     pub const fn kind(&self) -> Kind {
         match self {
             Gateway::Native(native) if native.is_untouched() => Kind::Opening,
+            Gateway::Native(native) if native.is_in_messages() => Kind::WebSocket,
             Gateway::Native(_) => Kind::Native,
             Gateway::Http(http) => http.kind(),
-            Gateway::WebSocket(websocket) => websocket.kind(),
+            Gateway::Json(_) => Kind::WebSocketJson,
         }
     }
 
@@ -175,7 +190,7 @@ impl Gateway {
         match self {
             Gateway::Native(native) => native.held_bytes(),
             Gateway::Http(http) => http.held_bytes(),
-            Gateway::WebSocket(websocket) => websocket.held_bytes(),
+            Gateway::Json(json) => json.held_bytes(),
         }
     }
 
@@ -183,7 +198,7 @@ impl Gateway {
     pub fn first_bytes(&self) -> &[u8] {
         match self {
             Gateway::Native(native) => native.first_bytes(),
-            Gateway::Http(_) | Gateway::WebSocket(_) => &[],
+            Gateway::Http(_) | Gateway::Json(_) => &[],
         }
     }
 }
@@ -218,5 +233,6 @@ mod tests {
     #[test]
     fn what_every_idle_connection_pays_for_its_gateway_is_half_a_cache_line() {
         assert_eq!(size_of::<Gateway>(), 32);
+        assert!(size_of::<Json>() <= 40, "and a WebSocket of JSON has little beside it");
     }
 }

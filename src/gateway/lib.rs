@@ -39,7 +39,7 @@ use fanwire_wire::Code;
 use fanwire_wire::preface::PREFACE_BYTES;
 use sse::EventStream;
 use std::net::IpAddr;
-use websocket::{JsonMessages, NativeMessages};
+use websocket::{DeflatedJsonMessages, DeflatedNativeMessages, JsonMessages, NativeMessages};
 
 /// The native encoding's place in [`encodings`].
 pub const NATIVE: EncodingId = EncodingId(0);
@@ -51,9 +51,21 @@ pub const WEBSOCKET_JSON: EncodingId = EncodingId(2);
 /// Server-sent events.
 pub const EVENT_STREAM: EncodingId = EncodingId(3);
 
+/// Native frames as messages of a WebSocket, made smaller.
+pub const WEBSOCKET_DEFLATED: EncodingId = EncodingId(4);
+/// JSON objects as messages of a WebSocket, made smaller.
+pub const WEBSOCKET_JSON_DEFLATED: EncodingId = EncodingId(5);
+
 /// Every encoding, in the order of their ids: what a shard has to be made with.
 pub fn encodings() -> Vec<Box<dyn Encoding>> {
-    vec![Box::new(NativeEncoding), Box::new(NativeMessages), Box::new(JsonMessages), Box::new(EventStream)]
+    vec![
+        Box::new(NativeEncoding),
+        Box::new(NativeMessages),
+        Box::new(JsonMessages),
+        Box::new(EventStream),
+        Box::<DeflatedNativeMessages>::default(),
+        Box::<DeflatedJsonMessages>::default(),
+    ]
 }
 
 /// What a gateway is lent with each call.

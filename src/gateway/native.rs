@@ -11,12 +11,16 @@
 //!
 //! Publishes that stand whole in what was read are taken in runs (`run`), everything else frame by frame.
 //!
+//! In a WebSocket (`websocket::connection`) the frames stand in messages, whole each. What such a connection holds
+//! beside them stands here too, because most hold nothing: idle, it costs no byte more than any other.
+//!
 //! Timeouts are one deadline: of the handshake, then of the frame that is begun, then of the keep-alive, whichever
 //! comes first; the shell asks for it after each call and calls [`Native::expire`] when it has come.
 
 use crate::run::{self, Payloads};
+use crate::websocket::Pending;
 use crate::websocket::frame::{Opcode, encode_message};
-use crate::{Closing, Context, NATIVE, Progress, WEBSOCKET};
+use crate::{Closing, Context, NATIVE, Progress, WEBSOCKET, WEBSOCKET_DEFLATED};
 use fanwire_core::{Command, Conditions, Handled, SessionId, Target, Time, command};
 use fanwire_wire::frame::{
     Frame, Goaway, Hello, Ping, Pong, Publish, PublishExtensions, PublishShort, Refusal, Scope, Welcome,
@@ -71,6 +75,17 @@ struct Rest {
     inbox: Inbox,
     /// When the frame that is incomplete began.
     begun: Option<Time>,
+    /// What is incomplete of the messages that frames stand in.
+    pending: Pending,
+}
+
+/// What frames stand in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Carrier {
+    /// One behind the other in a stream.
+    Stream,
+    /// Messages of a WebSocket.
+    Messages,
 }
 
 /// How far it has come, with what it has by then.
@@ -82,14 +97,17 @@ enum Stage {
         version: u8,
         /// It has shown what lets it in.
         is_admitted: bool,
+        carrier: Carrier,
     },
     Open {
         session: SessionId,
         /// Whether a PING of ours is unanswered.
         has_pinged: bool,
+        carrier: Carrier,
     },
     Parted {
         session: SessionId,
+        carrier: Carrier,
     },
     /// Parted before it had a session.
     Rejected(FirstBytes),
@@ -114,10 +132,10 @@ impl Native {
         Native { rest: None, heard: now, keep_alive_ms: 0, stage: Stage::Preface(FirstBytes::default()) }
     }
 
-    /// A connection whose version is settled by other means than a preface, with the session that it has there.
-    /// `is_admitted`: it has shown already what lets it in.
-    pub(crate) fn upgraded(session: SessionId, is_admitted: bool, now: Time) -> Self {
-        let stage = Stage::Hello { session, version: 1, is_admitted };
+    /// A connection that became a WebSocket now, with the session that it has there: the subprotocol settles the
+    /// version. `is_admitted`: it has shown already what lets it in.
+    pub fn in_messages(session: SessionId, is_admitted: bool, now: Time) -> Self {
+        let stage = Stage::Hello { session, version: 1, is_admitted, carrier: Carrier::Messages };
         Native { rest: None, heard: now, keep_alive_ms: 0, stage }
     }
 
@@ -266,7 +284,7 @@ impl Native {
         let version = preface.choose()?;
         let session = context.shard.open_session(NATIVE);
         context.shard.send(session, |out| out.extend_from_slice(&ServerPreface::ours(None).encode()));
-        self.stage = Stage::Hello { session, version, is_admitted: false };
+        self.stage = Stage::Hello { session, version, is_admitted: false, carrier: Carrier::Stream };
         Ok(true)
     }
 
@@ -274,7 +292,7 @@ impl Native {
         let Decoded { frame, extensions } = decode(bytes, Direction::ToBroker)?;
         match (&self.stage, frame) {
             (Stage::Open { session, .. }, frame) => self.command(*session, &frame, extensions, context),
-            (&Stage::Hello { session, version, is_admitted }, Frame::Hello(hello)) => {
+            (&Stage::Hello { session, version, is_admitted, .. }, Frame::Hello(hello)) => {
                 if !is_admitted && !context.settings.credentials.admit(hello.credentials) {
                     return Err(Violation(Code::BadCredentials));
                 }
@@ -288,7 +306,7 @@ impl Native {
     fn welcome(&mut self, session: SessionId, version: u8, hello: &Hello<'_>, context: &mut Context<'_>) {
         self.keep_alive_ms = granted_keep_alive_ms(hello.keep_alive_ms);
         self.heard = context.now;
-        self.stage = Stage::Open { session, has_pinged: false };
+        self.stage = Stage::Open { session, has_pinged: false, carrier: self.carrier() };
         let welcome = Welcome {
             version,
             open: context.settings.credentials.is_open(),
@@ -403,7 +421,7 @@ impl Native {
     fn ping(&mut self, context: &mut Context<'_>) {
         // However late we are ourselves, the peer gets a whole interval to answer.
         self.heard = context.now;
-        if let Stage::Open { session, has_pinged } = &mut self.stage {
+        if let Stage::Open { session, has_pinged, .. } = &mut self.stage {
             *has_pinged = true;
             let time = context.now.as_micros();
             send(*session, Frame::from(Ping { time }), context);
@@ -411,7 +429,8 @@ impl Native {
     }
 
     fn frame_begun(&self) -> Option<Time> {
-        self.rest.as_ref().and_then(|rest| rest.begun)
+        let rest = self.rest.as_ref()?;
+        rest.begun.into_iter().chain(rest.pending.begun).min()
     }
 
     const fn keep_alive(&self) -> Duration {
@@ -442,7 +461,7 @@ impl Native {
         match (session, &self.stage) {
             (Some(session), _) => {
                 context.shard.end_session(session);
-                self.stage = Stage::Parted { session };
+                self.stage = Stage::Parted { session, carrier: self.carrier() };
             }
             (None, Stage::Preface(first)) => self.stage = Stage::Rejected(*first),
             (None, _) => {}
@@ -461,7 +480,7 @@ impl Native {
     /// The session, once the preface is settled.
     pub const fn session(&self) -> Option<SessionId> {
         match self.stage {
-            Stage::Hello { session, .. } | Stage::Open { session, .. } | Stage::Parted { session } => Some(session),
+            Stage::Hello { session, .. } | Stage::Open { session, .. } | Stage::Parted { session, .. } => Some(session),
             Stage::Preface(_) | Stage::Rejected(_) => None,
         }
     }
@@ -478,7 +497,33 @@ impl Native {
 
     /// Bytes of frames that are not complete, or wait for the next turn.
     pub fn held_bytes(&self) -> usize {
-        self.rest.as_ref().map_or(0, |rest| rest.inbox.held_bytes())
+        self.rest.as_ref().map_or(0, |rest| rest.inbox.held_bytes() + rest.pending.held_bytes())
+    }
+
+    /// Whether frames stand in messages of a WebSocket.
+    pub(crate) const fn is_in_messages(&self) -> bool {
+        matches!(self.carrier(), Carrier::Messages)
+    }
+
+    const fn carrier(&self) -> Carrier {
+        match self.stage {
+            Stage::Hello { carrier, .. } | Stage::Open { carrier, .. } | Stage::Parted { carrier, .. } => carrier,
+            Stage::Preface(_) | Stage::Rejected(_) => Carrier::Stream,
+        }
+    }
+
+    /// Takes out what is incomplete of a message, to work with it.
+    pub(crate) fn take_pending(&mut self) -> Pending {
+        self.rest.as_mut().map(|rest| std::mem::take(&mut rest.pending)).unwrap_or_default()
+    }
+
+    /// Keeps what is incomplete of a message.
+    pub(crate) fn keep_pending(&mut self, pending: Pending) {
+        if !pending.is_empty() {
+            self.rest.get_or_insert_default().pending = pending;
+        } else if self.rest.as_ref().is_some_and(|rest| rest.inbox.held_bytes() == 0) {
+            self.rest = None;
+        }
     }
 
     /// The first bytes of a peer that did not get beyond the preface, to guess what it speaks.
@@ -492,7 +537,7 @@ impl Native {
 
 /// Queues a frame as the session is sent its deliveries: as it is, or as a message of a WebSocket.
 fn send(session: SessionId, frame: Frame<'_>, context: &mut Context<'_>) {
-    let is_wrapped = context.shard.encoding_of(session) == WEBSOCKET;
+    let is_wrapped = matches!(context.shard.encoding_of(session), WEBSOCKET | WEBSOCKET_DEFLATED);
     context.shard.send(session, |out| {
         if is_wrapped { encode_message(Opcode::Binary, 0, out, |out| frame.encode(out)) } else { frame.encode(out) }
     });

@@ -507,6 +507,7 @@ fn gateway_settings(config: &Config, stats: Arc<Stats>) -> fanwire_gateway::Sett
             origins: config.http.origin_rules(config.listen).expect("the configuration was checked"),
             idle_time_max: config.http.idle_time_max,
             heartbeat_period: config.http.heartbeat_period,
+            deflates: config.http.compression,
             ..fanwire_gateway::http::Settings::default()
         },
         stats,

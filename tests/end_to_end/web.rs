@@ -271,6 +271,13 @@ pub(crate) struct Socket {
     web: Web,
 }
 
+impl From<Web> for Socket {
+    /// A connection whose upgrade was answered.
+    fn from(web: Web) -> Socket {
+        Socket { web }
+    }
+}
+
 /// Everything about messages is whole messages: a broker that fragments would be a surprise.
 impl Socket {
     #[track_caller]
@@ -286,6 +293,16 @@ impl Socket {
         let chosen = subprotocol.split(", ").find(|name| !name.starts_with("fanwire.token."));
         assert_eq!(answer.field("Sec-WebSocket-Protocol"), chosen);
         Socket { web }
+    }
+
+    /// Open with this offer of an extension, and what of it was agreed on.
+    #[track_caller]
+    pub(crate) fn open_offering(address: SocketAddr, subprotocol: &str, offer: &str) -> (Socket, Option<String>) {
+        let mut web = Web::connect(address);
+        let fields = format!("{}Sec-WebSocket-Extensions: {offer}\r\n", upgrade(subprotocol));
+        let answer = web.ask("GET", "/v1/ws", &fields, b"");
+        assert_eq!(answer.status, 101, "{answer:?}");
+        (Socket { web }, answer.field("Sec-WebSocket-Extensions").map(str::to_owned))
     }
 
     /// Open and welcomed, in JSON.
@@ -317,15 +334,22 @@ impl Socket {
     /// The next frame: its opcode and payload.
     #[track_caller]
     pub(crate) fn frame(&mut self) -> (u8, Vec<u8>) {
+        let (first, payload) = self.raw_frame();
+        assert_eq!(first & 0xF0, 0x80, "a whole message without extensions");
+        (first & 0x0F, payload)
+    }
+
+    /// The same with all of the first byte.
+    #[track_caller]
+    pub(crate) fn raw_frame(&mut self) -> (u8, Vec<u8>) {
         let head = self.web.take(2);
-        assert_eq!(head[0] & 0xF0, 0x80, "a whole message without extensions");
         let length = match head[1] {
             length @ 0..=125 => length.into(),
             126 => u16::from_be_bytes(self.web.take(2).try_into().expect("2 bytes")).into(),
             127 => u64::from_be_bytes(self.web.take(8).try_into().expect("8 bytes")) as usize,
             _ => panic!("a broker does not mask"),
         };
-        (head[0] & 0x0F, self.web.take(length))
+        (head[0], self.web.take(length))
     }
 
     /// The next message, which has to be an object.

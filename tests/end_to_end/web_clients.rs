@@ -21,7 +21,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-const MEMORY: &str = "reactors = 2\n[[journal]]\nname = \"events\"\ntopics = [\"match/#\"]\nstore = \"memory\"\n";
+const MEMORY: &str = "reactors = 2\n[http]\ncompression = true\n\
+    [[journal]]\nname = \"events\"\ntopics = [\"match/#\"]\nstore = \"memory\"\n";
 
 /// How long a file of tests in Node or a browser may take; each of its tests has a bound of its own.
 const TESTS_PATIENCE: Duration = Duration::from_secs(300);
@@ -32,7 +33,7 @@ fn websockets_of_python_speaks_both_subprotocols() {
     let broker = Broker::start(MEMORY);
     let mut command = Command::new(python);
     command.args([script("websockets_client.py"), broker.address().to_string(), hello()]);
-    run(command, 3);
+    run(command, 5);
 }
 
 #[test]
@@ -41,7 +42,7 @@ fn ws_of_node_speaks_both_subprotocols() {
     let broker = Broker::start(MEMORY);
     let mut command = Command::new("node");
     command.args([script("ws_client.mjs"), broker.address().to_string(), hello()]).current_dir(modules);
-    run(command, 3);
+    run(command, 5);
 }
 
 #[test]

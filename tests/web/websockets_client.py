@@ -18,8 +18,8 @@ async def told(socket):
     return json.loads(await asyncio.wait_for(socket.recv(), 20))
 
 
-async def welcomed():
-    socket = await websockets.connect(URL, subprotocols=["fanwire.json.v1"])
+async def welcomed(compression=None):
+    socket = await websockets.connect(URL, subprotocols=["fanwire.json.v1"], compression=compression)
     assert socket.subprotocol == "fanwire.json.v1", socket.subprotocol
     await socket.send(json.dumps({"type": "hello"}))
     welcome = await told(socket)
@@ -48,6 +48,31 @@ async def publishes_and_hears():
     await publisher.close()
 
 
+async def compresses_where_it_is_offered():
+    # It offers a window of 12 bits in both directions.
+    socket = await welcomed("deflate")
+    assert "permessage-deflate" in socket.response.headers["Sec-WebSocket-Extensions"]
+    await socket.send(json.dumps({"type": "subscribe", "subscription": 1, "filter": "squeezed"}))
+    assert (await told(socket))["outcome"] == "live"
+    for payload in ["short", "squeezed and long " * 10_000, "\u20ac" * 5_000, ""]:
+        await socket.send(json.dumps({"type": "publish", "topic": "squeezed", "payload": payload}))
+        assert (await told(socket))["payload"] == payload
+    # Fragments of one message.
+    text = json.dumps({"type": "publish", "topic": "squeezed", "payload": "in pieces " * 1_000})
+    await socket.send(iter([text[:100], text[100:3_000], text[3_000:]]))
+    assert (await told(socket))["payload"] == "in pieces " * 1_000
+    await socket.close()
+    assert socket.close_code == 1000, socket.close_code
+
+
+async def compresses_native_frames():
+    async with websockets.connect(URL, subprotocols=["fanwire.v1"], compression="deflate") as socket:
+        assert "permessage-deflate" in socket.response.headers["Sec-WebSocket-Extensions"]
+        await socket.send(HELLO)
+        welcome = await asyncio.wait_for(socket.recv(), 20)
+        assert isinstance(welcome, bytes) and welcome[1] == 0x02, welcome
+
+
 async def is_told_what_was_wrong():
     socket = await welcomed()
     await socket.send("no JSON")
@@ -68,7 +93,14 @@ async def speaks_native_frames():
 
 
 async def main():
-    for check in [publishes_and_hears, is_told_what_was_wrong, speaks_native_frames]:
+    checks = [
+        publishes_and_hears,
+        compresses_where_it_is_offered,
+        compresses_native_frames,
+        is_told_what_was_wrong,
+        speaks_native_frames,
+    ]
+    for check in checks:
         await check()
         print("ok", check.__name__)
 

@@ -13,8 +13,8 @@ const url = `ws://${address}/v1/ws`;
 setTimeout(() => { throw new Error("nothing came from the broker"); }, 25_000).unref();
 
 class Line {
-  constructor(subprotocol) {
-    this.socket = new WebSocket(url, subprotocol);
+  constructor(subprotocol, compression = false) {
+    this.socket = new WebSocket(url, subprotocol, { perMessageDeflate: compression });
     this.told = [];
     this.waiting = [];
     this.closed = once(this.socket, "close");
@@ -30,8 +30,8 @@ class Line {
   say(object) { this.socket.send(JSON.stringify(object)); }
 }
 
-async function welcomed() {
-  const line = new Line("fanwire.json.v1");
+async function welcomed(compression) {
+  const line = new Line("fanwire.json.v1", compression);
   await once(line.socket, "open");
   assert.equal(line.socket.protocol, "fanwire.json.v1");
   line.say({ type: "hello" });
@@ -59,6 +59,34 @@ const checks = {
     assert.equal((await subscriber.closed)[0], 1000);
     publisher.socket.close();
     await publisher.closed;
+  },
+  async compresses_where_it_is_offered() {
+    const offers = [true, { threshold: 0 }, { serverMaxWindowBits: 12, threshold: 0 }];
+    for (const offer of offers) {
+      const line = await welcomed(offer);
+      assert.match(line.socket.extensions, /permessage-deflate/);
+      line.say({ type: "subscribe", subscription: 1, filter: "squeezed" });
+      assert.equal((await line.next()).outcome, "live");
+      for (const payload of ["short", "squeezed and long ".repeat(10_000), "\u20ac".repeat(5_000), ""]) {
+        line.say({ type: "publish", topic: "squeezed", payload, ack: "none" });
+        assert.equal((await line.next()).payload, payload);
+      }
+      line.socket.close(1000);
+      assert.equal((await line.closed)[0], 1000);
+    }
+    const plain = await welcomed({ serverMaxWindowBits: 9 });
+    assert.equal(plain.socket.extensions, "");
+    plain.socket.close();
+    await plain.closed;
+  },
+  async compresses_native_frames() {
+    const line = new Line("fanwire.v1", { threshold: 0 });
+    await once(line.socket, "open");
+    assert.match(line.socket.extensions, /permessage-deflate/);
+    line.socket.send(Buffer.from(hello, "hex"));
+    assert.equal((await line.next())[1], 0x02);
+    line.socket.close();
+    await line.closed;
   },
   async is_told_what_was_wrong() {
     const line = await welcomed();

@@ -22,9 +22,9 @@ use super::question::{Asked, Asking, Heard};
 use super::{BodyReader, Cors, HeaderValue, Query, Reason, Refusal, Route, Status};
 use crate::sse::{self, HEARTBEAT};
 use crate::stats::Kind;
-use crate::websocket::handshake::{Handshake, Subprotocol};
-use crate::websocket::{self, WebSocket};
-use crate::{Closing, Context, EVENT_STREAM, NATIVE, Progress, WEBSOCKET, WEBSOCKET_JSON};
+use crate::websocket::handshake::Handshake;
+use crate::websocket::{self, Machine};
+use crate::{Closing, Context, EVENT_STREAM, NATIVE, Progress};
 use fanwire_core::command::{Command, Subscribe};
 use fanwire_core::{Handled, SessionId, Time};
 use fanwire_wire::Code;
@@ -77,7 +77,7 @@ pub enum Outcome {
     /// The connection is what it was.
     Progress(Progress),
     /// It is a WebSocket from here on, and these bytes came behind the upgrade.
-    Upgraded(WebSocket, Vec<u8>),
+    Upgraded(Machine, Vec<u8>),
 }
 
 /// What came of one step.
@@ -87,7 +87,7 @@ enum Step {
     /// Bytes are missing.
     Dry,
     Stop(Progress),
-    Upgraded(WebSocket),
+    Upgraded(Machine),
 }
 
 impl Http {
@@ -147,7 +147,7 @@ impl Http {
                 Step::Done => {}
                 Step::Dry => return Outcome::Progress(Progress::Idle),
                 Step::Stop(progress) => return Outcome::Progress(progress),
-                Step::Upgraded(websocket) => return Outcome::Upgraded(websocket, std::mem::take(&mut self.held)),
+                Step::Upgraded(machine) => return Outcome::Upgraded(machine, std::mem::take(&mut self.held)),
             }
         }
         Outcome::Progress(Progress::More)
@@ -239,7 +239,10 @@ impl Http {
 
     /// Becomes a WebSocket, if all is right with the request.
     fn upgrade(&mut self, head: &Head<'_>, context: &mut Context<'_>) -> Result<Step, Refusal> {
-        let handshake = Handshake::read(b"GET", 1, head.fields()).map_err(refusal_of_handshake)?;
+        let mut handshake = Handshake::read(b"GET", 1, head.fields()).map_err(refusal_of_handshake)?;
+        if context.settings.http.deflates {
+            handshake = handshake.with_deflate(head.fields());
+        }
         let bearer = head.bearer_token()?.map(str::as_bytes);
         let is_admitted = match bearer.or(handshake.token.as_deref()) {
             Some(token) if context.settings.credentials.admit(token) => true,
@@ -247,14 +250,11 @@ impl Http {
             // It may still introduce itself in the subprotocol's own way.
             None => context.settings.credentials.is_open(),
         };
-        let encoding = match handshake.subprotocol {
-            Subprotocol::Native => WEBSOCKET,
-            Subprotocol::Json => WEBSOCKET_JSON,
-        };
+        let (encoding, machine) = Machine::of(&handshake, self.session, is_admitted, context.now);
         self.answer(context, |out| handshake.encode_answer(out));
         self.close_inner(context);
         context.shard.switch_encoding(self.session, encoding);
-        Ok(Step::Upgraded(WebSocket::new(handshake.subprotocol, self.session, is_admitted, context.now)))
+        Ok(Step::Upgraded(machine))
     }
 
     /// Becomes a stream of events.

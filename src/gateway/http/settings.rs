@@ -16,6 +16,8 @@ pub struct Settings {
     pub idle_time_max: Duration,
     /// How long a stream may be silent before it says that it is alive.
     pub heartbeat_period: Duration,
+    /// Whether messages of a WebSocket are made smaller for clients that offer it.
+    pub deflates: bool,
 }
 
 impl Default for Settings {
@@ -26,6 +28,7 @@ impl Default for Settings {
             shows_all: false,
             idle_time_max: Duration::from_secs(60),
             heartbeat_period: Duration::from_secs(15),
+            deflates: false,
         }
     }
 }

@@ -9,6 +9,7 @@
 
 use super::command::{Hello, Input, Scratch, parse};
 use super::event;
+use crate::websocket::Pending;
 use crate::websocket::frame::{Opcode, encode_control, encode_message};
 use crate::{Closing, Context, Progress};
 use fanwire_core::{Handled, SessionId, Time};
@@ -24,8 +25,16 @@ pub struct Json {
     /// When something came last, or when the peer was pinged since; until hello, when the connection began.
     heard: Time,
     keep_alive_ms: u32,
+    /// What came and is not executed; nothing for most, most of the time.
+    rest: Option<Box<Rest>>,
+}
+
+#[derive(Debug, Default)]
+struct Rest {
     /// A command that has to wait.
     postponed: Option<Box<str>>,
+    /// What is incomplete of the message behind it.
+    pending: Pending,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +52,7 @@ enum Stage {
 impl Json {
     /// A connection that became a WebSocket now.
     pub fn new(session: SessionId, is_admitted: bool, now: Time) -> Self {
-        Json { session, stage: Stage::Hello { is_admitted }, heard: now, keep_alive_ms: 0, postponed: None }
+        Json { session, stage: Stage::Hello { is_admitted }, heard: now, keep_alive_ms: 0, rest: None }
     }
 
     /// Takes one message.
@@ -52,7 +61,7 @@ impl Json {
         match self.execute(text, context) {
             Ok(Handled::Done) => Progress::Idle,
             Ok(Handled::Postponed) => {
-                self.postponed = Some(text.into());
+                self.rest.get_or_insert_default().postponed = Some(text.into());
                 Progress::Postponed
             }
             Err(Violation(code)) => Progress::Close(Closing { code, parting: None }),
@@ -61,7 +70,7 @@ impl Json {
 
     /// Goes on with a command that had to wait.
     pub fn resume(&mut self, context: &mut Context<'_>) -> Progress {
-        match self.postponed.take() {
+        match self.rest.as_mut().and_then(|rest| rest.postponed.take()) {
             Some(text) => self.receive(&text, context),
             None => Progress::Idle,
         }
@@ -122,8 +131,14 @@ impl Json {
         }
     }
 
-    /// When [`Json::expire`] has something to do, if nothing comes before.
+    /// When [`Json::expire`] or the WebSocket around it has something to do, if nothing comes before.
     pub fn next_deadline(&self, settings: &crate::Settings) -> Option<Time> {
+        let begun = self.rest.as_ref().and_then(|rest| rest.pending.begun);
+        let message = begun.map(|begun| begun + settings.frame_time_max);
+        message.into_iter().chain(self.own_deadline(settings)).min()
+    }
+
+    fn own_deadline(&self, settings: &crate::Settings) -> Option<Time> {
         match self.stage {
             Stage::Hello { .. } => Some(self.heard + settings.handshake_time_max),
             Stage::Open { .. } if self.keep_alive_ms == 0 => None,
@@ -133,7 +148,7 @@ impl Json {
 
     /// Acts on a deadline that has come: the code to close with, if it has to go.
     pub fn expire(&mut self, context: &mut Context<'_>) -> Option<Code> {
-        if self.next_deadline(context.settings).is_none_or(|deadline| deadline > context.now) {
+        if self.own_deadline(context.settings).is_none_or(|deadline| deadline > context.now) {
             return None;
         }
         match self.stage {
@@ -158,7 +173,7 @@ impl Json {
 
     /// Ends the session without a word.
     pub fn leave(&mut self, context: &mut Context<'_>) {
-        self.postponed = None;
+        self.rest = None;
         context.shard.end_session(self.session);
     }
 
@@ -178,8 +193,28 @@ impl Json {
         matches!(self.stage, Stage::Open { .. })
     }
 
-    /// Bytes of a command that has to wait.
+    /// Bytes of what is not complete, or waits for the next turn.
     pub fn held_bytes(&self) -> usize {
-        self.postponed.as_ref().map_or(0, |text| text.len())
+        let Some(rest) = &self.rest else { return 0 };
+        rest.postponed.as_ref().map_or(0, |text| text.len()) + rest.pending.held_bytes()
+    }
+
+    /// The session that the socket is written from.
+    pub const fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// Takes out what is incomplete of a message, to work with it.
+    pub(crate) fn take_pending(&mut self) -> Pending {
+        self.rest.as_mut().map(|rest| std::mem::take(&mut rest.pending)).unwrap_or_default()
+    }
+
+    /// Keeps what is incomplete of a message.
+    pub(crate) fn keep_pending(&mut self, pending: Pending) {
+        if !pending.is_empty() {
+            self.rest.get_or_insert_default().pending = pending;
+        } else if self.rest.as_ref().is_some_and(|rest| rest.postponed.is_none()) {
+            self.rest = None;
+        }
     }
 }

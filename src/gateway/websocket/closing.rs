@@ -133,6 +133,8 @@ pub enum Breach {
     InvalidText,
     /// The reason in a close frame is not UTF-8 (RFC 6455 sections 5.5.1, 8.1).
     InvalidReason,
+    /// A message that was made smaller does not come out of it (RFC 7692 section 7.2.2).
+    InvalidDeflate,
     /// A message is longer than the broker takes (RFC 6455 section 10.4).
     MessageTooLarge,
 }
@@ -141,7 +143,7 @@ impl Breach {
     /// What the WebSocket is closed with (RFC 6455 section 7.4.1).
     pub const fn close_code(self) -> CloseCode {
         match self {
-            Breach::InvalidText | Breach::InvalidReason => CloseCode::INVALID_DATA,
+            Breach::InvalidText | Breach::InvalidReason | Breach::InvalidDeflate => CloseCode::INVALID_DATA,
             Breach::MessageTooLarge => CloseCode::TOO_LARGE,
             _ => CloseCode::PROTOCOL_ERROR,
         }
@@ -161,7 +163,8 @@ impl Breach {
             | Breach::CloseOfOneByte
             | Breach::IllegalCloseCode
             | Breach::InvalidText
-            | Breach::InvalidReason => Code::MalformedFrame,
+            | Breach::InvalidReason
+            | Breach::InvalidDeflate => Code::MalformedFrame,
         }
     }
 }

@@ -9,36 +9,57 @@
 //!
 //! What goes out is rendered as messages from the start (`encoding`); what this file adds are control frames.
 //!
+//! A WebSocket is made for each call, around the machine that its connection keeps: between calls there is only
+//! [`Pending`], what came and is not complete, which the machine keeps while there is any. Most are idle and have none.
+//!
 //! Invariant: once a close frame is queued nothing else is, since the session has ended by then.
 
-use super::closing::{CloseCode, Farewell, encode_close_answer};
+use super::closing::{Breach, CloseCode, Farewell, encode_close_answer};
+use super::deflate::inflate;
 use super::frame::{Opcode, encode_control};
-use super::handshake::Subprotocol;
+use super::handshake::{Handshake, Subprotocol};
 use super::reader::{Item, Reader};
 use crate::json::Json;
-use crate::native::goaway;
-use crate::stats::Kind;
-use crate::{Closing, Context, Native, Phase, Progress, Settings};
-use fanwire_core::{SessionId, Time};
+use crate::{
+    Closing, Context, Native, Phase, Progress, WEBSOCKET, WEBSOCKET_DEFLATED, WEBSOCKET_JSON, WEBSOCKET_JSON_DEFLATED,
+};
+use fanwire_core::{EncodingId, SessionId, Time};
 use fanwire_wire::Code;
 
-/// A WebSocket and what is spoken over it.
+/// Bytes that messages of one connection are inflated to in one turn: a few bytes read may become very many.
+const INFLATED_PER_TURN_MAX: usize = 256 * 1024;
+
+/// A WebSocket at work: its machine, and what is incomplete.
 #[derive(Debug)]
-pub struct WebSocket {
-    session: SessionId,
+pub struct WebSocket<'a> {
+    speaker: Speaker<'a>,
+    pending: Pending,
+}
+
+/// What came and is not complete, or waits for the next turn.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
     reader: Reader,
     /// When the message or frame that is incomplete began.
-    begun: Option<Time>,
+    pub(crate) begun: Option<Time>,
     /// What was read behind a message that has to wait.
     rest: Vec<u8>,
-    speaker: Speaker,
+}
+
+/// What a connection goes on as that became a WebSocket.
+#[derive(Debug)]
+pub enum Machine {
+    /// Of native frames.
+    Native(Native),
+    /// Of objects of JSON.
+    Json(Json),
 }
 
 /// The machine of the subprotocol.
 #[derive(Debug)]
-enum Speaker {
-    Native(Native),
-    Json(Json),
+enum Speaker<'a> {
+    Native(&'a mut Native),
+    Json(&'a mut Json),
 }
 
 /// What ends a connection.
@@ -51,70 +72,106 @@ enum End {
     Peer(Option<CloseCode>),
 }
 
-impl WebSocket {
-    /// A connection whose upgrade was answered; its session is sent the subprotocol's encoding.
-    pub fn new(subprotocol: Subprotocol, session: SessionId, is_admitted: bool, now: Time) -> Self {
-        let speaker = match subprotocol {
-            Subprotocol::Native => Speaker::Native(Native::upgraded(session, is_admitted, now)),
-            Subprotocol::Json => Speaker::Json(Json::new(session, is_admitted, now)),
+impl Machine {
+    /// What was agreed on, and the encoding that its session is sent from then on.
+    pub fn of(handshake: &Handshake, session: SessionId, is_admitted: bool, now: Time) -> (EncodingId, Machine) {
+        let (machine, plain, deflated) = match handshake.subprotocol {
+            Subprotocol::Native => {
+                let native = Native::in_messages(session, is_admitted, now);
+                (Machine::Native(native), WEBSOCKET, WEBSOCKET_DEFLATED)
+            }
+            Subprotocol::Json => {
+                let json = Json::new(session, is_admitted, now);
+                (Machine::Json(json), WEBSOCKET_JSON, WEBSOCKET_JSON_DEFLATED)
+            }
         };
-        WebSocket { session, reader: Reader::default(), begun: None, rest: Vec::new(), speaker }
+        (if handshake.deflate.is_some() { deflated } else { plain }, machine)
+    }
+}
+
+impl Pending {
+    /// Whether there is nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.reader.is_empty() && self.begun.is_none() && self.rest.is_empty()
     }
 
-    /// What it is, for those who count connections.
-    pub const fn kind(&self) -> Kind {
-        match self.speaker {
-            Speaker::Native(_) => Kind::WebSocket,
-            Speaker::Json(_) => Kind::WebSocketJson,
-        }
+    /// Bytes of it.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.reader.held_bytes() + self.rest.len()
+    }
+}
+
+impl<'a> WebSocket<'a> {
+    /// Around native frames.
+    pub fn of_native(native: &'a mut Native) -> Self {
+        let pending = native.take_pending();
+        WebSocket { speaker: Speaker::Native(native), pending }
+    }
+
+    /// Around objects of JSON.
+    pub fn of_json(json: &'a mut Json) -> Self {
+        let pending = json.take_pending();
+        WebSocket { speaker: Speaker::Json(json), pending }
     }
 
     /// Takes bytes that were read. All of `input` is used or kept.
-    pub fn receive(&mut self, input: &mut [u8], context: &mut Context<'_>) -> Progress {
-        if self.rest.is_empty() {
+    pub fn receive(mut self, input: &mut [u8], context: &mut Context<'_>) -> Progress {
+        if self.pending.rest.is_empty() {
             return self.work(input, context);
         }
-        let mut rest = std::mem::take(&mut self.rest);
+        let mut rest = std::mem::take(&mut self.pending.rest);
         rest.extend_from_slice(input);
         self.work(&mut rest, context)
     }
 
-    fn work(&mut self, mut input: &mut [u8], context: &mut Context<'_>) -> Progress {
+    fn work(mut self, mut input: &mut [u8], context: &mut Context<'_>) -> Progress {
         let progress = match self.advance(&mut input, context) {
             Ok(progress) => progress,
             Err(end) => return self.end(&end, context),
         };
-        self.rest.extend_from_slice(input);
-        if progress == Progress::Idle && self.reader.has_begun() {
-            self.begun.get_or_insert(context.now);
+        let WebSocket { speaker, mut pending } = self;
+        pending.rest.extend_from_slice(input);
+        if progress == Progress::Idle && pending.reader.has_begun() {
+            pending.begun.get_or_insert(context.now);
         } else {
-            self.begun = None;
+            pending.begun = None;
         }
+        speaker.keep_pending(pending);
         progress
     }
 
     /// Item by item, until nothing whole is left or one has to wait.
     fn advance(&mut self, input: &mut &mut [u8], context: &mut Context<'_>) -> Result<Progress, End> {
-        let WebSocket { session, reader, speaker, .. } = self;
+        let WebSocket { speaker, pending: Pending { reader, .. } } = self;
+        let session = speaker.session();
         match speaker.resume(context) {
             Progress::Idle => {}
             Progress::Close(Closing { code, .. }) => return Err(End::Code(code)),
             waiting => return Ok(waiting),
         }
         let message_bytes_max = context.settings.limits.frame_bytes_max;
-        while let Some(item) =
-            reader.next_item(input, message_bytes_max).map_err(|breach| End::Breach(breach.into()))?
-        {
+        let takes_deflated = is_deflating(session, context);
+        let mut inflated;
+        let mut inflated_bytes = 0;
+        while let Some(item) = reader.next_item_with(takes_deflated, input, message_bytes_max)? {
+            let item = match item {
+                Item::Deflated { is_text, deflated } => {
+                    inflated = inflate(deflated, message_bytes_max as usize)?;
+                    inflated_bytes += inflated.len();
+                    inflated_item(is_text, &inflated)?
+                }
+                item => item,
+            };
             let progress = match (item, &mut *speaker) {
                 (Item::Binary(message), Speaker::Native(native)) => whole_frames(native, message, context)?,
                 (Item::Text(message), Speaker::Json(json)) => json.receive(message, context),
-                (Item::Binary(_), Speaker::Json(_)) | (Item::Text(_), Speaker::Native(_)) => {
+                (Item::Binary(_) | Item::Text(_) | Item::Deflated { .. }, _) => {
                     let close_code = CloseCode::UNACCEPTABLE_KIND;
                     return Err(End::Breach(Farewell { close_code, code: Code::UnexpectedFrame }));
                 }
                 (Item::Ping(payload), speaker) => {
                     speaker.note_heard(context.now);
-                    context.shard.send(*session, |out| encode_control(Opcode::Pong, payload, out));
+                    context.shard.send(session, |out| encode_control(Opcode::Pong, payload, out));
                     Progress::Idle
                 }
                 (Item::Pong(_), speaker) => {
@@ -124,7 +181,9 @@ impl WebSocket {
                 (Item::Close { code, .. }, _) => return Err(End::Peer(code)),
             };
             match progress {
-                Progress::Idle if context.shard.wants_flush() => return Ok(Progress::More),
+                Progress::Idle if context.shard.wants_flush() || inflated_bytes > INFLATED_PER_TURN_MAX => {
+                    return Ok(Progress::More);
+                }
                 Progress::Idle => {}
                 Progress::Close(Closing { code, .. }) => return Err(End::Code(code)),
                 waiting => return Ok(waiting),
@@ -133,26 +192,39 @@ impl WebSocket {
         Ok(Progress::Idle)
     }
 
-    fn end(&mut self, end: &End, context: &mut Context<'_>) -> Progress {
+    fn end(self, end: &End, context: &mut Context<'_>) -> Progress {
+        let session = self.speaker.session();
         match *end {
             End::Code(code) => Progress::Close(self.close(code, context)),
             End::Breach(farewell) => {
                 self.depart(context);
-                context.shard.send(self.session(), |out| farewell.encode(out));
+                context.shard.send(session, |out| farewell.encode(out));
                 Progress::Close(Closing { code: farewell.code, parting: None })
             }
             End::Peer(code) => {
                 self.depart(context);
-                context.shard.send(self.session(), |out| encode_close_answer(code, out));
+                context.shard.send(session, |out| encode_close_answer(code, out));
                 Progress::Leave
             }
         }
     }
+}
 
-    fn forget(&mut self) {
-        self.rest = Vec::new();
-        self.reader = Reader::default();
-        self.begun = None;
+/// Whether it is agreed that messages may be made smaller.
+fn is_deflating(session: SessionId, context: &Context<'_>) -> bool {
+    matches!(context.shard.encoding_of(session), WEBSOCKET_DEFLATED | WEBSOCKET_JSON_DEFLATED)
+}
+
+fn inflated_item(is_text: bool, message: &[u8]) -> Result<Item<'_>, Breach> {
+    match is_text {
+        true => str::from_utf8(message).map(Item::Text).map_err(|_| Breach::InvalidText),
+        false => Ok(Item::Binary(message)),
+    }
+}
+
+impl From<Breach> for End {
+    fn from(breach: Breach) -> Self {
+        End::Breach(breach.into())
     }
 }
 
@@ -165,69 +237,51 @@ fn whole_frames(native: &mut Native, message: &[u8], context: &mut Context<'_>) 
     Ok(progress)
 }
 
-impl WebSocket {
-    /// When [`WebSocket::expire`] has something to do, if nothing comes before.
-    pub fn next_deadline(&self, settings: &Settings) -> Option<Time> {
-        let message = self.begun.map(|begun| begun + settings.frame_time_max);
-        message.into_iter().chain(self.speaker.next_deadline(settings)).min()
-    }
-
+impl WebSocket<'_> {
     /// Acts on a deadline that has come; harmless when none has.
-    pub fn expire(&mut self, context: &mut Context<'_>) -> Progress {
-        let is_late = self.begun.is_some_and(|begun| begun + context.settings.frame_time_max <= context.now);
+    pub fn expire(mut self, context: &mut Context<'_>) -> Progress {
+        let is_late = self.pending.begun.is_some_and(|begun| begun + context.settings.frame_time_max <= context.now);
         let code = if is_late { Some(Code::FrameTimeout) } else { self.speaker.expire(context) };
-        code.map_or(Progress::Idle, |code| Progress::Close(self.close(code, context)))
+        match code {
+            Some(code) => Progress::Close(self.close(code, context)),
+            None => {
+                self.speaker.keep_pending(self.pending);
+                Progress::Idle
+            }
+        }
     }
 
     /// Ends the connection with a code, told in the subprotocol's words and then in the close frame's.
-    pub fn close(&mut self, code: Code, context: &mut Context<'_>) -> Closing {
-        self.forget();
+    pub fn close(mut self, code: Code, context: &mut Context<'_>) -> Closing {
         self.speaker.close(code, context);
-        context.shard.send(self.session(), |out| Farewell::from(code).encode(out));
+        context.shard.send(self.speaker.session(), |out| Farewell::from(code).encode(out));
         Closing { code, parting: None }
     }
 
     /// The peer has ended its side: its session ends, and what was queued is still flushed. Returns whether it left
     /// in the middle of a message.
-    pub fn depart(&mut self, context: &mut Context<'_>) -> bool {
-        let is_torn = self.reader.has_begun();
-        self.forget();
+    pub fn depart(mut self, context: &mut Context<'_>) -> bool {
         self.speaker.leave(context);
-        is_torn
+        self.pending.reader.has_begun()
     }
+}
 
-    /// Tells a welcomed peer that the broker goes down, and when to come back.
-    pub fn go_away(&mut self, reconnect_ms: (u32, u32), context: &mut Context<'_>) {
-        match &mut self.speaker {
-            Speaker::Native(native) => native.go_away(reconnect_ms, context),
-            Speaker::Json(json) => json.go_away(&goaway(reconnect_ms), context),
+impl Speaker<'_> {
+    fn keep_pending(self, pending: Pending) {
+        match self {
+            Speaker::Native(native) => native.keep_pending(pending),
+            Speaker::Json(json) => json.keep_pending(pending),
         }
     }
 
     /// The session that the socket is written from.
-    pub const fn session(&self) -> SessionId {
-        self.session
-    }
-
-    /// Whether the peer was let in.
-    pub fn is_open(&self) -> bool {
-        match &self.speaker {
-            Speaker::Native(native) => native.phase() == Phase::Open,
-            Speaker::Json(json) => json.is_open(),
+    fn session(&self) -> SessionId {
+        match self {
+            Speaker::Native(native) => native.session().unwrap_or_else(|| unreachable!("it came with its session")),
+            Speaker::Json(json) => json.session(),
         }
     }
 
-    /// Bytes of what is not complete, or waits for the next turn.
-    pub fn held_bytes(&self) -> usize {
-        let speaker_bytes = match &self.speaker {
-            Speaker::Native(native) => native.held_bytes(),
-            Speaker::Json(json) => json.held_bytes(),
-        };
-        self.reader.held_bytes() + self.rest.len() + speaker_bytes
-    }
-}
-
-impl Speaker {
     /// Goes on with what had to wait.
     fn resume(&mut self, context: &mut Context<'_>) -> Progress {
         match self {
@@ -241,13 +295,6 @@ impl Speaker {
         match self {
             Speaker::Native(native) => native.note_heard(now),
             Speaker::Json(json) => json.note_heard(now),
-        }
-    }
-
-    fn next_deadline(&self, settings: &Settings) -> Option<Time> {
-        match self {
-            Speaker::Native(native) => native.next_deadline(settings),
-            Speaker::Json(json) => json.next_deadline(settings),
         }
     }
 

@@ -23,6 +23,8 @@ pub const CONTROL_BYTES_MAX: usize = 125;
 const FINAL: u8 = 0x80;
 /// The bits of the first byte that only extensions use.
 const RESERVED: u8 = 0x70;
+/// The one of them that says: this message was made smaller (RFC 7692 section 6).
+const DEFLATED: u8 = 0x40;
 /// The bit of the second byte that says: masked.
 const MASKED: u8 = 0x80;
 /// What stands in the second byte when the length follows in two bytes, or in eight.
@@ -75,7 +77,16 @@ impl Opcode {
 /// Appends the header of a whole message whose payload has this length and follows (RFC 6455 section 5.2).
 #[inline]
 pub fn encode_header(opcode: Opcode, payload_bytes: usize, out: &mut Vec<u8>) {
-    let first = FINAL | opcode.number();
+    encode_header_of(FINAL | opcode.number(), payload_bytes, out);
+}
+
+/// The same of a message that was made smaller (RFC 7692 section 6).
+pub fn encode_deflated_header(opcode: Opcode, payload_bytes: usize, out: &mut Vec<u8>) {
+    encode_header_of(FINAL | DEFLATED | opcode.number(), payload_bytes, out);
+}
+
+#[inline]
+fn encode_header_of(first: u8, payload_bytes: usize, out: &mut Vec<u8>) {
     if let Ok(length) = u8::try_from(payload_bytes)
         && length < LENGTH_OF_16_BITS
     {
@@ -176,6 +187,8 @@ pub struct Header {
     pub is_final: bool,
     /// What it is.
     pub opcode: Opcode,
+    /// Whether it begins a message that was made smaller (RFC 7692 section 6).
+    pub is_deflated: bool,
     /// How long its payload is: below 2^63.
     pub payload_bytes: u64,
     /// What lies over the payload.
@@ -187,8 +200,14 @@ impl Header {
     /// 5.2, 5.5).
     #[inline]
     pub fn decode(bytes: &[u8]) -> Result<Option<(Header, usize)>, Breach> {
+        Header::decode_with(false, bytes)
+    }
+
+    /// The same where messages may have been made smaller (RFC 7692 section 6).
+    #[inline]
+    pub fn decode_with(takes_deflated: bool, bytes: &[u8]) -> Result<Option<(Header, usize)>, Breach> {
         let Some((first, rest)) = bytes.split_first() else { return Ok(None) };
-        let (is_final, opcode) = decode_first(*first)?;
+        let (is_final, is_deflated, opcode) = decode_first(takes_deflated, *first)?;
         let Some((second, rest)) = rest.split_first() else { return Ok(None) };
         if second & MASKED == 0 {
             return Err(Breach::Unmasked);
@@ -199,14 +218,15 @@ impl Header {
         }
         let Some((payload_bytes, rest)) = decode_length(length, rest)? else { return Ok(None) };
         let Some((key, rest)) = rest.split_first_chunk() else { return Ok(None) };
-        let header = Header { is_final, opcode, payload_bytes, mask: Mask::new(*key) };
+        let header = Header { is_final, opcode, is_deflated, payload_bytes, mask: Mask::new(*key) };
         Ok(Some((header, bytes.len() - rest.len())))
     }
 }
 
 #[inline]
-fn decode_first(first: u8) -> Result<(bool, Opcode), Breach> {
-    if first & RESERVED != 0 {
+fn decode_first(takes_deflated: bool, first: u8) -> Result<(bool, bool, Opcode), Breach> {
+    let is_deflated = first & RESERVED != 0;
+    if is_deflated && !(takes_deflated && begins_deflated(first)) {
         return Err(Breach::ReservedBits);
     }
     let opcode = Opcode::from_number(first & 0x0F).ok_or(Breach::ReservedOpcode)?;
@@ -214,7 +234,14 @@ fn decode_first(first: u8) -> Result<(bool, Opcode), Breach> {
     if opcode.is_control() && !is_final {
         return Err(Breach::FragmentedControl);
     }
-    Ok((is_final, opcode))
+    Ok((is_final, is_deflated, opcode))
+}
+
+/// Whether the reserved bits say that the message was made smaller which this byte begins; of control frames and
+/// continuations none says so (RFC 7692 section 6).
+fn begins_deflated(first: u8) -> bool {
+    let begins_message = matches!(Opcode::from_number(first & 0x0F), Some(Opcode::Text | Opcode::Binary));
+    begins_message && first & RESERVED == DEFLATED
 }
 
 /// The length and what follows it; `None` when more bytes are needed. It must stand in the shortest form.
@@ -316,7 +343,8 @@ mod tests {
             let size = bytes.len();
             bytes.extend_from_slice(b"payload");
             let mask = Mask::new([1, 2, 3, 4]);
-            let header = Header { is_final: true, opcode: Opcode::Binary, payload_bytes: payload_bytes as u64, mask };
+            let (opcode, payload_bytes) = (Opcode::Binary, payload_bytes as u64);
+            let header = Header { is_final: true, opcode, is_deflated: false, payload_bytes, mask };
             assert_eq!(Header::decode(&bytes), Ok(Some((header, size))));
             assert!(size <= CLIENT_HEADER_BYTES_MAX);
         }

@@ -14,6 +14,7 @@
 //! Origin are checked on every route and so not here. A page can set no header but the subprotocols, so that is where
 //! its token stands.
 
+use super::extension::Deflate;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use fanwire_wire::limits::CREDENTIALS_BYTES_MAX;
@@ -108,6 +109,8 @@ pub struct Handshake {
     pub subprotocol: Subprotocol,
     /// The credentials of a page, which stand among the offered subprotocols (RFC 6455 section 1.9).
     pub token: Option<Vec<u8>>,
+    /// The extension that is agreed on, once it was asked for (RFC 7692 section 7.1).
+    pub deflate: Option<Deflate>,
     accept: [u8; ACCEPT_BYTES],
 }
 
@@ -135,7 +138,13 @@ impl Handshake {
         let accept = accept_of(only(values("Sec-WebSocket-Key")).ok_or(Refusal::Key)?)?;
         let subprotocol = choose_subprotocol(values("Sec-WebSocket-Protocol")).ok_or(Refusal::Subprotocol)?;
         let token = offered_token(values("Sec-WebSocket-Protocol"))?;
-        Ok(Handshake { subprotocol, token, accept })
+        Ok(Handshake { subprotocol, token, deflate: None, accept })
+    }
+
+    /// The same with messages made smaller, if the client offers that in a way that can be had (RFC 7692 section 7.1).
+    #[must_use]
+    pub fn with_deflate<'head>(self, headers: impl Iterator<Item = (&'head [u8], &'head [u8])>) -> Handshake {
+        Handshake { deflate: Deflate::choose(values_of("Sec-WebSocket-Extensions", headers)), ..self }
     }
 
     /// Appends the answer that makes it a WebSocket (RFC 6455 section 4.2.2).
@@ -145,9 +154,13 @@ impl Handshake {
             &self.accept[..],
             b"\r\nSec-WebSocket-Protocol: ",
             self.subprotocol.name().as_bytes(),
-            b"\r\n\r\n",
+            b"\r\n",
         ];
         parts.into_iter().for_each(|part| out.extend_from_slice(part));
+        if let Some(deflate) = self.deflate {
+            deflate.encode(out);
+        }
+        out.extend_from_slice(b"\r\n");
     }
 }
 
@@ -193,7 +206,7 @@ pub fn has_token<'head>(values: impl Iterator<Item = &'head [u8]>, token: &str) 
 }
 
 /// The elements of a list that may stand in one header or in several (RFC 6455 section 11.3.4).
-fn tokens<'head>(values: impl Iterator<Item = &'head [u8]>) -> impl Iterator<Item = &'head [u8]> {
+pub(super) fn tokens<'head>(values: impl Iterator<Item = &'head [u8]>) -> impl Iterator<Item = &'head [u8]> {
     values.flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
 }
 

@@ -26,6 +26,13 @@ pub enum Item<'a> {
     Text(&'a str),
     /// A whole message of bytes.
     Binary(&'a [u8]),
+    /// A whole message that was made smaller (RFC 7692 section 7.2.2).
+    Deflated {
+        /// Whether it is text.
+        is_text: bool,
+        /// As it came.
+        deflated: &'a [u8],
+    },
     /// Asks for a pong with the same bytes (RFC 6455 section 5.5.2).
     Ping(&'a [u8]),
     /// A sign of life (RFC 6455 section 5.5.3).
@@ -54,6 +61,8 @@ struct Held {
     checked_bytes: usize,
     /// What it is, once its first frame began.
     kind: Option<Kind>,
+    /// Whether it was made smaller: then its text can't be checked as it comes.
+    is_deflated: bool,
     /// The control frame's payload as far as it came.
     control: Vec<u8>,
     /// The frame whose payload comes next.
@@ -89,13 +98,13 @@ struct Head {
 /// Something complete that lies in [`Held`].
 #[derive(Debug, Clone, Copy)]
 enum Lent {
-    Message(Kind),
+    Message(Kind, bool),
     Control(Opcode),
 }
 
 /// Where the next item lies.
 enum Found<'input> {
-    Input(Opcode, &'input [u8]),
+    Input(Opcode, bool, &'input [u8]),
     Held(Lent),
 }
 
@@ -108,10 +117,21 @@ impl Reader {
         input: &mut &'input mut [u8],
         message_bytes_max: u32,
     ) -> Result<Option<Item<'item>>, Breach> {
-        match self.find(input, message_bytes_max) {
-            Ok(Some(Found::Input(opcode, payload))) => {
+        self.next_item_with(false, input, message_bytes_max)
+    }
+
+    /// The same where it is agreed that messages may be made smaller: the limit on their bytes holds before they are
+    /// inflated, and whoever does that has to hold it again (RFC 7692 section 6).
+    pub fn next_item_with<'item, 'input: 'item>(
+        &'item mut self,
+        takes_deflated: bool,
+        input: &mut &'input mut [u8],
+        message_bytes_max: u32,
+    ) -> Result<Option<Item<'item>>, Breach> {
+        match self.find(takes_deflated, input, message_bytes_max) {
+            Ok(Some(Found::Input(opcode, is_deflated, payload))) => {
                 self.end_behind(opcode);
-                item_of(opcode, payload).map(Some).inspect_err(|_| self.end())
+                item_of(opcode, is_deflated, payload).map(Some).inspect_err(|_| self.end())
             }
             Ok(Some(Found::Held(lent))) => self.lend(lent).map(Some),
             Ok(None) => Ok(None),
@@ -120,6 +140,11 @@ impl Reader {
                 Err(breach)
             }
         }
+    }
+
+    /// Whether it keeps nothing at all.
+    pub const fn is_empty(&self) -> bool {
+        self.held.is_none()
     }
 
     /// Whether a message or frame has begun and is not complete (RFC 6455 section 5.4).
@@ -134,6 +159,7 @@ impl Reader {
 
     fn find<'input>(
         &mut self,
+        takes_deflated: bool,
         input: &mut &'input mut [u8],
         message_bytes_max: u32,
     ) -> Result<Option<Found<'input>>, Breach> {
@@ -152,10 +178,10 @@ impl Reader {
                     Filled::Dry => return Ok(None),
                 }
             }
-            let Some(header) = self.take_header(input)? else { return Ok(None) };
+            let Some(header) = self.take_header(takes_deflated, input)? else { return Ok(None) };
             let payload_bytes = self.admit(&header, message_bytes_max)?;
             if let Some(payload) = self.take_whole(&header, payload_bytes, input) {
-                return Ok(Some(Found::Input(header.opcode, payload)));
+                return Ok(Some(Found::Input(header.opcode, header.is_deflated, payload)));
             }
             self.begin(&header, payload_bytes);
         }
@@ -175,22 +201,22 @@ impl Reader {
 
     /// The next header, once all of it is there.
     #[inline]
-    fn take_header(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, Breach> {
+    fn take_header(&mut self, takes_deflated: bool, input: &mut &mut [u8]) -> Result<Option<Header>, Breach> {
         if let Some(held) = &mut self.held
             && held.head.count > 0
         {
-            let header = held.head.complete(input);
+            let header = held.head.complete(takes_deflated, input);
             // Its payload may lie whole in the input: then nothing needs the box.
             self.release();
             return header;
         }
-        match Header::decode(input)? {
+        match Header::decode_with(takes_deflated, input)? {
             Some((header, size)) => {
                 take(size, input);
                 Ok(Some(header))
             }
             None if input.is_empty() => Ok(None),
-            None => self.held.get_or_insert_default().head.complete(input),
+            None => self.held.get_or_insert_default().head.complete(takes_deflated, input),
         }
     }
 
@@ -232,8 +258,8 @@ impl Reader {
     fn begin(&mut self, header: &Header, payload_bytes: usize) {
         let held = self.held.get_or_insert_default();
         match header.opcode {
-            Opcode::Text => held.kind = Some(Kind::Text),
-            Opcode::Binary => held.kind = Some(Kind::Binary),
+            Opcode::Text => (held.kind, held.is_deflated) = (Some(Kind::Text), header.is_deflated),
+            Opcode::Binary => (held.kind, held.is_deflated) = (Some(Kind::Binary), header.is_deflated),
             _ => {}
         }
         let Header { is_final, opcode, mask, .. } = *header;
@@ -246,9 +272,9 @@ impl Reader {
         }
         let held = self.held.get_or_insert_default();
         match lent {
-            Lent::Message(Kind::Text) => item_of(Opcode::Text, &held.message),
-            Lent::Message(Kind::Binary) => item_of(Opcode::Binary, &held.message),
-            Lent::Control(opcode) => item_of(opcode, &held.control),
+            Lent::Message(Kind::Text, is_deflated) => item_of(Opcode::Text, is_deflated, &held.message),
+            Lent::Message(Kind::Binary, is_deflated) => item_of(Opcode::Binary, is_deflated, &held.message),
+            Lent::Control(opcode) => item_of(opcode, false, &held.control),
         }
     }
 
@@ -291,7 +317,7 @@ impl Held {
             self.control.extend_from_slice(part);
         } else {
             self.message.extend_from_slice(part);
-            if self.kind == Some(Kind::Text) {
+            if self.kind == Some(Kind::Text) && !self.is_deflated {
                 self.check_text()?;
             }
         }
@@ -309,11 +335,11 @@ impl Held {
         }
         let kind = self.kind.filter(|_| payload.is_final);
         let Some(kind) = kind else { return Ok(Filled::Fragment) };
-        if kind == Kind::Text && self.checked_bytes < self.message.len() {
+        if kind == Kind::Text && !self.is_deflated && self.checked_bytes < self.message.len() {
             return Err(Breach::InvalidText);
         }
         self.kind = None;
-        Ok(Filled::Complete(Lent::Message(kind)))
+        Ok(Filled::Complete(Lent::Message(kind, self.is_deflated)))
     }
 
     /// Looks at what is new of the text. The beginning of a character at its end is right as long as it can become one.
@@ -330,13 +356,13 @@ impl Held {
 
 impl Head {
     /// Tops the header up from `input` by just what it needs; empty again when it is complete.
-    fn complete(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, Breach> {
+    fn complete(&mut self, takes_deflated: bool, input: &mut &mut [u8]) -> Result<Option<Header>, Breach> {
         while let Some(slot) = self.bytes.get_mut(usize::from(self.count)) {
             let [next] = take(input.len().min(1), input) else { return Ok(None) };
             *slot = *next;
             self.count += 1;
             let bytes = self.bytes.get(..usize::from(self.count)).unwrap_or_default();
-            if let Some((header, _)) = Header::decode(bytes)? {
+            if let Some((header, _)) = Header::decode_with(takes_deflated, bytes)? {
                 self.count = 0;
                 return Ok(Some(header));
             }
@@ -354,8 +380,9 @@ fn take<'input>(count: usize, input: &mut &'input mut [u8]) -> &'input mut [u8] 
 }
 
 #[inline]
-fn item_of(opcode: Opcode, payload: &[u8]) -> Result<Item<'_>, Breach> {
+fn item_of(opcode: Opcode, is_deflated: bool, payload: &[u8]) -> Result<Item<'_>, Breach> {
     Ok(match opcode {
+        _ if is_deflated => Item::Deflated { is_text: opcode == Opcode::Text, deflated: payload },
         Opcode::Text => Item::Text(str::from_utf8(payload).map_err(|_| Breach::InvalidText)?),
         Opcode::Binary | Opcode::Continuation => Item::Binary(payload),
         Opcode::Ping => Item::Ping(payload),

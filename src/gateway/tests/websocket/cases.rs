@@ -192,3 +192,34 @@ fn class_9_a_message_that_is_too_large_is_refused_at_its_header() {
     let told = [Told::Ping(b"not counted".to_vec()), told_text("12345678")];
     assert_eq!(told_by_stream(&control, 8), told);
 }
+
+/// The bit that says: made smaller (RFC 7692 section 6).
+const DEFLATED: u8 = 0x40;
+
+#[test]
+fn a_message_made_smaller_is_told_as_that_where_it_was_agreed_on_and_refused_elsewhere() {
+    let refused = vec![Told::Failed(Breach::ReservedBits)];
+    // What it holds is not looked at here, be it text or not.
+    let told = |is_text| Told::Deflated(is_text, b"\xF2\x48\xFF".to_vec());
+    let whole = |first: u8| frame(first | DEFLATED, b"\xF2\x48\xFF");
+    let in_pieces = [frame(TEXT_BEGINS | DEFLATED, b"\xF2"), frame(PING, "p"), frame(ENDS, b"\x48\xFF")];
+    let plain_behind = [whole(BINARY), frame(TEXT, "plain")].concat();
+    for (stream, expected) in [
+        (whole(TEXT), vec![told(true)]),
+        (whole(BINARY), vec![told(false)]),
+        (in_pieces.concat(), vec![Told::Ping(b"p".to_vec()), told(true)]),
+        (plain_behind, vec![told(false), told_text("plain")]),
+        ([&frame(TEXT_BEGINS, "te")[..], &frame(ENDS, "xt")].concat(), vec![told_text("text")]),
+        ([&frame(TEXT_BEGINS, "te")[..], &frame(ENDS | DEFLATED, "xt")].concat(), refused.clone()),
+        ([&frame(TEXT_BEGINS | DEFLATED, "te")[..], &frame(ENDS | DEFLATED, "xt")].concat(), refused.clone()),
+        (frame(PING | DEFLATED, ""), refused.clone()),
+        (frame(CLOSE | DEFLATED, ""), refused.clone()),
+        (frame(TEXT | DEFLATED | 0x20, ""), refused.clone()),
+        (frame(TEXT | 0x10, ""), refused.clone()),
+    ] {
+        assert_eq!(told_by_stream_with(true, &stream, MESSAGE_BYTES_MAX), expected, "{stream:02x?}");
+        if stream[0] & DEFLATED != 0 {
+            assert_eq!(told_by_stream(&stream, MESSAGE_BYTES_MAX), refused, "{stream:02x?}");
+        }
+    }
+}

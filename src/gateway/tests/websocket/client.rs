@@ -18,6 +18,7 @@ pub(crate) const PONG: u8 = 0x8A;
 pub(crate) enum Told {
     Text(String),
     Binary(Vec<u8>),
+    Deflated(bool, Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     Close(Option<u16>, String),
@@ -29,6 +30,7 @@ impl From<Item<'_>> for Told {
         match item {
             Item::Text(text) => Told::Text(text.to_owned()),
             Item::Binary(bytes) => Told::Binary(bytes.to_vec()),
+            Item::Deflated { is_text, deflated } => Told::Deflated(is_text, deflated.to_vec()),
             Item::Ping(bytes) => Told::Ping(bytes.to_vec()),
             Item::Pong(bytes) => Told::Pong(bytes.to_vec()),
             Item::Close { code, reason } => Told::Close(code.map(CloseCode::number), reason.to_owned()),
@@ -66,13 +68,17 @@ pub(crate) fn close(code: u16, reason: impl AsRef<[u8]>) -> Vec<u8> {
 
 /// Everything that the pieces of a stream tell. The reader must use up each piece, and tell nothing after the end.
 pub(crate) fn told_by<'a>(pieces: impl Iterator<Item = &'a [u8]>, message_bytes_max: u32) -> Vec<Told> {
+    told_by_with(false, pieces, message_bytes_max)
+}
+
+fn told_by_with<'a>(takes_deflated: bool, pieces: impl Iterator<Item = &'a [u8]>, message_bytes_max: u32) -> Vec<Told> {
     let mut reader = Reader::default();
     let mut told = Vec::new();
     for piece in pieces {
         let mut piece = piece.to_vec();
         let mut input = &mut piece[..];
         loop {
-            match reader.next_item(&mut input, message_bytes_max) {
+            match reader.next_item_with(takes_deflated, &mut input, message_bytes_max) {
                 Ok(Some(item)) => told.push(item.into()),
                 Ok(None) => break,
                 Err(breach) => told.push(Told::Failed(breach)),
@@ -87,9 +93,14 @@ pub(crate) fn told_by<'a>(pieces: impl Iterator<Item = &'a [u8]>, message_bytes_
 
 /// The same, and the stream in bytes and in odd pieces must tell the same.
 pub(crate) fn told_by_stream(stream: &[u8], message_bytes_max: u32) -> Vec<Told> {
-    let told = told_by([stream].into_iter(), message_bytes_max);
+    told_by_stream_with(false, stream, message_bytes_max)
+}
+
+/// The same where messages may have been made smaller.
+pub(crate) fn told_by_stream_with(takes_deflated: bool, stream: &[u8], message_bytes_max: u32) -> Vec<Told> {
+    let told = told_by_with(takes_deflated, [stream].into_iter(), message_bytes_max);
     for piece_bytes in [1, 2, 3, 7, 127, 997] {
-        let pieces = told_by(stream.chunks(piece_bytes), message_bytes_max);
+        let pieces = told_by_with(takes_deflated, stream.chunks(piece_bytes), message_bytes_max);
         assert!(pieces == told, "pieces of {piece_bytes} bytes tell something else");
     }
     told
