@@ -2,13 +2,14 @@
 
 use super::stage::Stage;
 use fanwire_core::Settings;
-use fanwire_gateway::{Context, Native, Phase, Progress};
+use fanwire_gateway::{Context, Native, Phase, Polls, Progress};
 use fanwire_wire::ClientPreface;
 use fanwire_wire::frame::{Frame, Hello, Policy, Start, Subscribe};
 
 /// A shard, its gateway's settings, and connections that name each other by index.
 pub(super) struct Desk {
     pub(super) stage: Stage,
+    polls: Polls,
     settings: fanwire_gateway::Settings,
     connections: Vec<Native>,
 }
@@ -17,6 +18,7 @@ impl Desk {
     pub(super) fn new() -> Desk {
         Desk {
             stage: Stage::new(Settings::default()),
+            polls: Polls::default(),
             settings: fanwire_gateway::Settings::default(),
             connections: Vec::new(),
         }
@@ -39,6 +41,7 @@ impl Desk {
         for (index, bytes) in reads {
             let mut context = Context {
                 shard: &mut self.stage.shard,
+                polls: &mut self.polls,
                 settings: &self.settings,
                 now: self.stage.now,
                 wall_us: 0,

@@ -3,7 +3,7 @@
 
 use super::bytes::Bytes;
 use fanwire_core::{Settings as ShardSettings, Shard, Slices, Time};
-use fanwire_gateway::{Context, Credentials, Native, Phase, Progress, Settings};
+use fanwire_gateway::{Context, Credentials, Native, Phase, Polls, Progress, Settings};
 use fanwire_wire::frame::{Frame, split_frame};
 use fanwire_wire::{Code, Direction, ServerPreface, decode};
 use std::time::Duration;
@@ -35,12 +35,13 @@ fn converse<'a>(is_open: bool, pieces: impl Iterator<Item = &'a [u8]>) -> Outcom
     let credentials = if is_open { Credentials::open() } else { Credentials::tokens([token]) };
     let settings = Settings { credentials, ..Settings::default() };
     let mut shard = Shard::new(ShardSettings::default(), fanwire_gateway::encodings(), start);
+    let mut polls = Polls::default();
     let mut native = Native::new(start);
     let mut outcome = Outcome { phase: Phase::Preface, code: None, output: Vec::new() };
     for piece in pieces {
-        let mut progress = native.receive(piece, &mut context(&mut shard, &settings, start));
+        let mut progress = native.receive(piece, &mut context(&mut shard, &mut polls, &settings, start));
         while progress == Progress::More {
-            progress = native.resume(&mut context(&mut shard, &settings, start));
+            progress = native.resume(&mut context(&mut shard, &mut polls, &settings, start));
         }
         note(&mut outcome, progress);
     }
@@ -48,7 +49,7 @@ fn converse<'a>(is_open: bool, pieces: impl Iterator<Item = &'a [u8]>) -> Outcom
     // Who does not get to the end of the handshake is not waited for.
     let later = start + settings.handshake_time_max + Duration::from_millis(1);
     let is_waiting = matches!(native.phase(), Phase::Preface | Phase::Hello);
-    let progress = native.expire(&mut context(&mut shard, &settings, later));
+    let progress = native.expire(&mut context(&mut shard, &mut polls, &settings, later));
     assert_eq!(matches!(progress, Progress::Close(_)), is_waiting, "only the handshake's time is over");
     note(&mut outcome, progress);
     shard.finish_turn();
@@ -62,9 +63,10 @@ fn converse<'a>(is_open: bool, pieces: impl Iterator<Item = &'a [u8]>) -> Outcom
     outcome
 }
 
-fn context<'a>(shard: &'a mut Shard, settings: &'a Settings, now: Time) -> Context<'a> {
+fn context<'a>(shard: &'a mut Shard, polls: &'a mut Polls, settings: &'a Settings, now: Time) -> Context<'a> {
     Context {
         shard,
+        polls,
         settings,
         now,
         wall_us: 1_767_225_600_000_000,

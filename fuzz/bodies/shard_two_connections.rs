@@ -3,7 +3,7 @@
 
 use super::bytes::Bytes;
 use fanwire_core::{SessionId, Settings as ShardSettings, Shard, Slices, Time};
-use fanwire_gateway::{Context, Native, Phase, Progress, Settings};
+use fanwire_gateway::{Context, Native, Phase, Polls, Progress, Settings};
 use fanwire_wire::frame::{
     AckLevel, Frame, Hello, Ping, Policy, Publish, PublishShort, Register, Reply, Request, Start, Subscribe,
     Unsubscribe, split_frame,
@@ -43,6 +43,7 @@ struct Peer {
 
 struct Run {
     shard: Shard,
+    polls: Polls,
     settings: Settings,
     now: Time,
     peers: [Peer; 2],
@@ -69,6 +70,7 @@ impl Run {
         let now = Time::from_micros(5_000_000);
         Run {
             shard: Shard::new(settings, fanwire_gateway::encodings(), now),
+            polls: Polls::default(),
             settings: Settings { limits, ..Settings::default() },
             now,
             peers: [Peer::new(now), Peer::new(now)],
@@ -96,9 +98,9 @@ impl Run {
     }
 
     fn say(&mut self, who: usize, bytes: &[u8]) {
-        let Run { shard, settings, now, peers } = self;
+        let Run { shard, polls, settings, now, peers } = self;
         let peer = &mut peers[who];
-        let mut context = context(shard, settings, *now, who);
+        let mut context = context(shard, polls, settings, *now, who);
         let progress = peer.native.receive(bytes, &mut context);
         self.settle(who, progress);
     }
@@ -119,8 +121,8 @@ impl Run {
         for closure in closures {
             let who = (0..2).find(|who| self.peers[*who].native.session() == Some(closure.session));
             let Some(who) = who.filter(|who| self.peers[*who].native.phase() != Phase::Parted) else { continue };
-            let Run { shard, settings, now, peers } = self;
-            peers[who].native.close(closure.code, &mut context(shard, settings, *now, who));
+            let Run { shard, polls, settings, now, peers } = self;
+            peers[who].native.close(closure.code, &mut context(shard, polls, settings, *now, who));
         }
         let (mut dirty, mut fresh) = (Vec::new(), Vec::new());
         self.shard.take_dirty(&mut dirty);
@@ -130,8 +132,8 @@ impl Run {
         self.now = self.now + Duration::from_millis(passed);
         self.shard.begin_turn(self.now);
         for who in 0..2 {
-            let Run { shard, settings, now, peers } = self;
-            let mut context = context(shard, settings, *now, who);
+            let Run { shard, polls, settings, now, peers } = self;
+            let mut context = context(shard, polls, settings, *now, who);
             let progress = match peers[who].has_more {
                 true => peers[who].native.resume(&mut context),
                 false => peers[who].native.expire(&mut context),
@@ -151,9 +153,9 @@ impl Run {
 
     /// Goodbye or a reset; and somebody else comes.
     fn leave(&mut self, who: usize, with_goodbye: bool) {
-        let Run { shard, settings, now, peers } = self;
+        let Run { shard, polls, settings, now, peers } = self;
         let peer = &mut peers[who];
-        peer.native.depart(&mut context(shard, settings, *now, who));
+        peer.native.depart(&mut context(shard, polls, settings, *now, who));
         if let Some(session) = peer.native.session() {
             if with_goodbye {
                 shard.finish_turn();
@@ -206,9 +208,16 @@ impl Peer {
     }
 }
 
-fn context<'a>(shard: &'a mut Shard, settings: &'a Settings, now: Time, who: usize) -> Context<'a> {
+fn context<'a>(
+    shard: &'a mut Shard,
+    polls: &'a mut Polls,
+    settings: &'a Settings,
+    now: Time,
+    who: usize,
+) -> Context<'a> {
     Context {
         shard,
+        polls,
         settings,
         now,
         wall_us: 1,

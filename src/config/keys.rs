@@ -310,6 +310,12 @@ keys! {
         },
         "Make messages of a WebSocket smaller for clients that offer it (permessage-deflate), once for all of them.\n\
          It saves bytes of text and costs the broker more time than everything else that it does with a message.";
+    "http" "poll_sessions_max" number!(Count, 1..=10_000_000, http.poll_sessions_max),
+        "Long polls at one time, an equal share of them on each reactor. Each has a session that outlives its\n\
+         sockets; more are refused.";
+    "http" "poll_session_time_max" time!(SECOND_MS..=HOUR_MS, http.poll_session_time_max),
+        "How long the session of a long poll lives without a request. Whoever comes later goes on from the journal,\n\
+         or begins anew.";
 
     "socket" "keepalive_idle" time!(SECOND_MS..=2 * HOUR_MS, socket.keepalive_idle),
         "Silence after which the kernel asks whether the peer is still there (SO_KEEPALIVE). Counts in whole seconds.";

@@ -83,6 +83,10 @@ pub struct Http {
     pub heartbeat_period: Duration,
     /// Whether messages of a WebSocket are made smaller for clients that offer it.
     pub compression: bool,
+    /// Sessions of long polls on all reactors together.
+    pub poll_sessions_max: u32,
+    /// How long the session of a long poll lives without a request.
+    pub poll_session_time_max: Duration,
 }
 
 impl Default for Http {
@@ -94,6 +98,8 @@ impl Default for Http {
             idle_time_max: Duration::from_secs(60),
             heartbeat_period: Duration::from_secs(15),
             compression: false,
+            poll_sessions_max: 4_096,
+            poll_session_time_max: Duration::from_secs(60),
         }
     }
 }

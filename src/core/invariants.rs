@@ -36,7 +36,7 @@ impl Shard {
 
     fn check_queue(&self, session: SessionKey, references: &mut BTreeMap<ChunkKey, u32>) -> (usize, u32) {
         let state = &self.sessions[session];
-        let mut bytes = 0;
+        let mut bytes = state.more().map_or(0, |more| more.kept_bytes);
         let mut count = 0;
         let mut entry = state.queue.front();
         while entry.is_some() {

@@ -81,6 +81,8 @@ pub(crate) struct More {
     pub(crate) cursors: Vec<CursorKey>,
     /// Bytes of history that were asked for them, and have not come yet.
     pub(crate) asked_bytes: u32,
+    /// Bytes that its gateway has taken from its queue and keeps; its queue is charged with them.
+    pub(crate) kept_bytes: u32,
     /// Those with policy `catch-up` that are not, and the stretch from which on they hear what is released.
     pub(crate) listening: Vec<(SubscriptionKey, u64)>,
 }

@@ -368,6 +368,19 @@ impl Shard {
         }
     }
 
+    /// Charges a session's queue with bytes that its gateway has taken from it and keeps, in place of what it kept
+    /// before. So what waits for a client is bounded wherever it waits.
+    pub fn charge_kept(&mut self, session: SessionId, bytes: u32) {
+        let key = self.key_of(session);
+        if bytes == 0 && self.sessions[key].more().is_none() {
+            return;
+        }
+        let before = std::mem::replace(&mut self.sessions[key].more_mut().kept_bytes, bytes);
+        self.uncharge(key, before);
+        self.charge(key, bytes);
+        self.feed_cursors(key);
+    }
+
     /// Lists a session as dirty again: its socket takes bytes once more, or a turn's budget ended its flush.
     pub fn mark_writable(&mut self, session: SessionId) {
         let key = self.key_of(session);
@@ -423,6 +436,7 @@ impl Shard {
         let key = self.key_of(session);
         // What it published this turn names it by its slot, which is free from here on.
         self.seal_all();
+        self.charge_kept(session, 0);
         self.abandon_queue(key);
         assert!(self.sessions[key].queue.charged_bytes == 0, "an empty queue is charged nothing");
         self.sessions.remove(key);

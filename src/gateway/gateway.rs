@@ -9,9 +9,11 @@
 //!
 //! A connection has one session that its socket is written from ([`Gateway::session`]). An HTTP exchange that asks
 //! something of the shard has another one for that, whose queue its gateway reads itself ([`Gateway::inner`]): the
-//! shell calls [`Gateway::hear`] when there is something in it.
+//! shell calls [`Gateway::hear`] when there is something in it. A long poll's request is lent the poll's session for
+//! it, which outlives the connection; where that session is another reactor's, the connection moves there
+//! ([`Gateway::pack`]).
 
-use crate::http::{Http, Outcome};
+use crate::http::{Http, Luggage, Outcome};
 use crate::json::Json;
 use crate::native::goaway;
 use crate::stats::Kind;
@@ -29,7 +31,13 @@ pub enum Gateway {
     Http(Box<Http>),
     /// Objects of JSON in messages of a WebSocket.
     Json(Box<Json>),
+    /// HTTP on its way to another reactor, where it goes on with the next bytes, be it none.
+    Moving(Box<Moving>),
 }
+
+/// A connection between two reactors.
+#[derive(Debug)]
+pub struct Moving(Luggage);
 
 impl Gateway {
     /// A connection that was accepted now.
@@ -45,7 +53,14 @@ impl Gateway {
         {
             *self = Gateway::Http(Box::new(Http::new(native.begun(), context)));
         }
+        if let Gateway::Moving(moving) = self {
+            let mut held = std::mem::take(&mut moving.0.held);
+            held.extend_from_slice(input);
+            *self = Gateway::Http(Box::new(Http::unpack(&moving.0, context)));
+            return self.receive(&mut held, context);
+        }
         match self {
+            Gateway::Moving(_) => Progress::Idle,
             Gateway::Native(native) if native.is_in_messages() => WebSocket::of_native(native).receive(input, context),
             Gateway::Native(native) => native.receive(input, context),
             Gateway::Json(json) => WebSocket::of_json(json).receive(input, context),
@@ -66,8 +81,43 @@ impl Gateway {
     pub fn hear(&mut self, context: &mut Context<'_>) -> Progress {
         match self {
             Gateway::Http(http) => http.hear(context),
-            Gateway::Native(_) | Gateway::Json(_) => Progress::Idle,
+            _ => Progress::Idle,
         }
+    }
+
+    /// Another request waits for the inner session in place of the one that did.
+    pub fn give_way(&mut self, context: &mut Context<'_>) -> Progress {
+        match self {
+            Gateway::Http(http) => http.give_way(context),
+            _ => Progress::Idle,
+        }
+    }
+
+    /// Gives back what was lent to the connection and outlives it. Nothing more is done with it.
+    pub fn let_go(&mut self, context: &mut Context<'_>) {
+        if let Gateway::Http(http) = self {
+            http.let_go(context);
+        }
+    }
+
+    /// The reactor that it is to move to, once its session is flushed.
+    pub const fn destination(&self) -> Option<u8> {
+        match self {
+            Gateway::Http(http) => http.destination(),
+            _ => None,
+        }
+    }
+
+    /// Makes a connection that has a destination one that has no session and can move.
+    pub fn pack(&mut self, context: &mut Context<'_>) {
+        if let Gateway::Http(http) = self {
+            *self = Gateway::Moving(Box::new(Moving(http.pack(context))));
+        }
+    }
+
+    /// Whether it has moved and was not received where it came to.
+    pub const fn is_moving(&self) -> bool {
+        matches!(self, Gateway::Moving(_))
     }
 
     /// When [`Gateway::expire`] has something to do, if nothing comes before.
@@ -76,6 +126,7 @@ impl Gateway {
             Gateway::Native(native) => native.next_deadline(settings),
             Gateway::Http(http) => http.next_deadline(settings),
             Gateway::Json(json) => json.next_deadline(settings),
+            Gateway::Moving(_) => None,
         }
     }
 
@@ -86,6 +137,7 @@ impl Gateway {
             Gateway::Native(native) => native.expire(context),
             Gateway::Http(http) => http.expire(context),
             Gateway::Json(json) => WebSocket::of_json(json).expire(context),
+            Gateway::Moving(_) => Progress::Idle,
         }
     }
 
@@ -96,6 +148,7 @@ impl Gateway {
             Gateway::Native(native) => native.close(code, context),
             Gateway::Http(http) => http.close(code, context),
             Gateway::Json(json) => WebSocket::of_json(json).close(code, context),
+            Gateway::Moving(_) => Closing { code, parting: None },
         }
     }
 
@@ -104,7 +157,7 @@ impl Gateway {
     pub const fn end_input(&mut self) -> bool {
         match self {
             Gateway::Http(http) => http.end_input(),
-            Gateway::Native(_) | Gateway::Json(_) => false,
+            _ => false,
         }
     }
 
@@ -116,6 +169,7 @@ impl Gateway {
             Gateway::Native(native) => native.depart(context),
             Gateway::Http(http) => http.depart(context),
             Gateway::Json(json) => WebSocket::of_json(json).depart(context),
+            Gateway::Moving(_) => false,
         }
     }
 
@@ -128,16 +182,19 @@ impl Gateway {
             Gateway::Native(native) => drop(native.depart(context)),
             Gateway::Http(http) => drop(http.close(Code::Draining, context)),
             Gateway::Json(json) => drop(WebSocket::of_json(json).close(Code::Draining, context)),
+            Gateway::Moving(_) => {}
         }
     }
 
     /// Tells a welcomed peer that the broker goes down, and when to come back.
-    pub fn go_away(&mut self, reconnect_ms: (u32, u32), context: &mut Context<'_>) {
+    pub fn go_away(&mut self, reconnect_ms: (u32, u32), context: &mut Context<'_>) -> Progress {
         match self {
             Gateway::Native(native) => native.go_away(reconnect_ms, context),
             Gateway::Json(json) => json.go_away(&goaway(reconnect_ms), context),
-            Gateway::Http(http) => http.go_away(context),
+            Gateway::Http(http) => return http.go_away(reconnect_ms, context),
+            Gateway::Moving(_) => {}
         }
+        Progress::Idle
     }
 
     /// The session that the socket is written from, once there is one.
@@ -146,6 +203,7 @@ impl Gateway {
             Gateway::Native(native) => native.session(),
             Gateway::Http(http) => Some(http.session()),
             Gateway::Json(json) => Some(json.session()),
+            Gateway::Moving(_) => None,
         }
     }
 
@@ -153,7 +211,7 @@ impl Gateway {
     pub const fn inner(&self) -> Option<SessionId> {
         match self {
             Gateway::Http(http) => http.inner(),
-            Gateway::Native(_) | Gateway::Json(_) => None,
+            _ => None,
         }
     }
 
@@ -163,6 +221,7 @@ impl Gateway {
             Gateway::Native(native) => native.phase() == Phase::Open,
             Gateway::Http(http) => http.is_open(),
             Gateway::Json(json) => json.is_open(),
+            Gateway::Moving(_) => false,
         }
     }
 
@@ -170,7 +229,7 @@ impl Gateway {
     pub const fn is_ahead(&self) -> bool {
         match self {
             Gateway::Http(http) => http.is_ahead(),
-            Gateway::Native(_) | Gateway::Json(_) => false,
+            _ => false,
         }
     }
 
@@ -182,6 +241,7 @@ impl Gateway {
             Gateway::Native(_) => Kind::Native,
             Gateway::Http(http) => http.kind(),
             Gateway::Json(_) => Kind::WebSocketJson,
+            Gateway::Moving(_) => Kind::Poll,
         }
     }
 
@@ -191,6 +251,7 @@ impl Gateway {
             Gateway::Native(native) => native.held_bytes(),
             Gateway::Http(http) => http.held_bytes(),
             Gateway::Json(json) => json.held_bytes(),
+            Gateway::Moving(moving) => moving.0.held.len(),
         }
     }
 
@@ -198,7 +259,7 @@ impl Gateway {
     pub fn first_bytes(&self) -> &[u8] {
         match self {
             Gateway::Native(native) => native.first_bytes(),
-            Gateway::Http(_) | Gateway::Json(_) => &[],
+            _ => &[],
         }
     }
 }
@@ -212,6 +273,7 @@ fn begins_http(input: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Polls;
     use fanwire_core::Shard;
 
     #[test]
@@ -223,7 +285,9 @@ mod tests {
             let settings = crate::Settings::default();
             let peer = std::net::Ipv4Addr::LOCALHOST.into();
             let (shard, settings, now) = (&mut shard, &settings, Time::default());
-            let mut context = Context { shard, settings, now, wall_us: 0, connection_id: 1, peer, is_draining: false };
+            let polls = &mut Polls::default();
+            let mut context =
+                Context { shard, polls, settings, now, wall_us: 0, connection_id: 1, peer, is_draining: false };
             let mut gateway = Gateway::new(now);
             gateway.receive(&mut first_bytes.to_vec(), &mut context);
             assert_eq!(matches!(gateway, Gateway::Http(_)), is_http, "{first_bytes:?}");

@@ -20,6 +20,7 @@ pub mod json;
 pub mod native;
 mod native_encoding;
 mod pages;
+pub mod poll;
 mod run;
 pub mod settings;
 pub mod sniff;
@@ -31,6 +32,7 @@ pub use credentials::Credentials;
 pub use gateway::Gateway;
 pub use native::{Native, Phase};
 pub use native_encoding::NativeEncoding;
+pub use poll::Polls;
 pub use settings::Settings;
 pub use sniff::{Protocol, sniff};
 
@@ -72,6 +74,8 @@ pub fn encodings() -> Vec<Box<dyn Encoding>> {
 pub struct Context<'a> {
     /// The shard of the connection's reactor.
     pub shard: &'a mut Shard,
+    /// The long polls of the same reactor.
+    pub polls: &'a mut Polls,
     /// What holds for all connections.
     pub settings: &'a Settings,
     /// The turn's time.
@@ -96,6 +100,8 @@ pub enum Progress {
     /// The next command has to wait for other shards: call again once its session is resumed
     /// ([`Shard::take_resumed`]), and read nothing for it until then.
     Postponed,
+    /// The connection goes on at the reactor of this number: flush its session, then hand it over. Read nothing more.
+    Move(u8),
     /// The peer and the gateway are done with each other: flush its session, then close. There is nothing to log.
     Leave,
     /// The connection has to go: flush its session, then close so that the peer can read the last frame.

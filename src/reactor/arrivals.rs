@@ -41,7 +41,7 @@ impl Reactor {
             return self.close(index, code);
         }
         self.set_alarm(index);
-        if !input.is_empty() {
+        if !input.is_empty() || self.connections[index].gateway.is_moving() {
             self.buffers.read[..input.len()].copy_from_slice(&input);
             self.execute(index, input.len());
         }

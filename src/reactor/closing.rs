@@ -26,7 +26,10 @@ impl Reactor {
         let mut closures = std::mem::take(&mut self.buffers.closures);
         self.shard.take_closures(&mut closures);
         for closure in closures.drain(..) {
-            let Some(index) = self.owner_of(closure.session) else { continue };
+            let owner = self.owner_of(closure.session);
+            // Whoever comes for it is told that it is gone.
+            self.polls.end(closure.session, &mut self.shard);
+            let Some(index) = owner else { continue };
             if self.connections[index].is_live() {
                 self.close(index, closure.code);
             }
@@ -155,6 +158,8 @@ impl Reactor {
     pub(super) fn remove(&mut self, index: usize) {
         self.clear_alarm(index);
         self.count_held(index, Held::default());
+        let Lent { gateway, mut context, .. } = self.lend(index);
+        gateway.let_go(&mut context);
         let mut connection = self.connections.remove(index);
         self.usage.count_out(connection.kind);
         for session in [connection.gateway.inner(), connection.gateway.session()].into_iter().flatten() {
@@ -191,7 +196,7 @@ impl Reactor {
         self.count_held(index, Held { bytes, is_backlog });
     }
 
-    fn count_held(&mut self, index: usize, held: Held) {
+    pub(super) fn count_held(&mut self, index: usize, held: Held) {
         let before = self.connections[index].replace_held(held);
         *self.total_of(before) -= before.bytes as usize;
         *self.total_of(held) += held.bytes as usize;

@@ -27,7 +27,9 @@ impl Reactor {
         if !connection.is_live() {
             return self.remove(index);
         }
-        if connection.is_postponed() || !self.may_read() {
+        // Who runs ahead of an answer is not read until it is given, which may be now.
+        let is_stuck = connection.is_postponed() && !connection.gateway.is_ahead();
+        if is_stuck || !self.may_read() {
             return self.postpone(index, LONG_POSTPONEMENT);
         }
         if self.connections[index].is_ready() {
@@ -36,9 +38,9 @@ impl Reactor {
         let now = self.looked;
         let Lent { gateway, context, .. } = self.lend(index);
         match gateway.expire(&mut Context { now, ..context }) {
-            Progress::Close(closing) => self.begin_close(index, closing),
-            Progress::Leave => self.part(index),
-            Progress::Idle | Progress::More | Progress::Postponed => self.set_alarm(index),
+            // What it still has to do is whatever it was.
+            Progress::Idle => self.set_alarm(index),
+            progress => self.note_progressed(index, progress),
         }
     }
 

@@ -15,6 +15,7 @@
 use super::connection::Connection;
 use super::{Lent, Reactor};
 use fanwire_core::Time;
+use fanwire_gateway::Progress;
 
 /// Hops that what was read from a socket may still make: to a group's home, to a member, back, to another member, and
 /// an answer on its way.
@@ -86,6 +87,8 @@ impl Reactor {
         for index in indexes {
             self.say_go_away(index);
         }
+        // Nobody comes back here for them: who waited for one has got what there was.
+        self.polls.end_all(&mut self.shard);
     }
 
     /// Nothing is read any more; what was read goes its way. Others may read on until the clients' deadline.
@@ -112,7 +115,10 @@ impl Reactor {
         let window = (drain.reconnect_min.as_millis() as u32, drain.reconnect_max.as_millis() as u32);
         if self.connections.contains(index) {
             let Lent { gateway, mut context, .. } = self.lend(index);
-            gateway.go_away(window, &mut context);
+            let progress = gateway.go_away(window, &mut context);
+            if progress != Progress::Idle {
+                self.note_progressed(index, progress);
+            }
         }
     }
 

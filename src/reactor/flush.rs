@@ -90,6 +90,9 @@ impl Reactor {
         if self.connections[index].phase == Phase::Parting {
             return self.finish_parting(index);
         }
+        if self.connections[index].gateway.destination().is_some() {
+            return self.move_if_flushed(index);
+        }
         // It may have waited until the socket has taken what came before.
         if let Some(inner) = self.connections[index].gateway.inner() {
             self.shard.mark_writable(inner);

@@ -12,8 +12,9 @@
 //! behind: nothing. The socket's readiness is not told: registering brings an edge for whatever it holds by then, its
 //! end included.
 //!
-//! Only who has no session yet can go: a session has subscriptions and a queue, which are its reactor's. A native
-//! connection has one as soon as its preface is complete.
+//! Only who has no session can go: a session has subscriptions and a queue, which are its reactor's. A native
+//! connection has one as soon as its preface is complete. One that speaks HTTP gives its session up when all of it is
+//! written (`moves`), and gets another one where it goes.
 //!
 //! When the other door is full the connection waits here, counted and unread, and is offered again soon.
 
@@ -40,7 +41,7 @@ impl Reactor {
         assert!(to < self.doors.len() && to != self.index, "there is another reactor of that number");
         assert!(input.len() <= self.buffers.read.len(), "input is what one read has brought");
         let connection = &self.connections[index];
-        assert!(connection.is_live() && !connection.has_ended, "who is about to go stays here");
+        assert!(connection.is_live(), "who is about to go stays here");
         assert!(connection.gateway.session().is_none(), "a session stays where it was opened");
         assert!(connection.held().bytes == 0 && !connection.has_work_left(), "without a session there are no frames");
         self.poll.registry().deregister(&mut self.connections[index].stream)?;

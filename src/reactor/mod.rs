@@ -41,6 +41,7 @@ mod journal_mail;
 mod journalist;
 mod listener;
 mod mailbox;
+mod moves;
 mod poll;
 mod porches;
 mod post;
@@ -66,7 +67,7 @@ use drain::Draining;
 use fanwire_core::wheel::Wheel;
 use fanwire_core::{Closure, SessionId, Shard, Time};
 use fanwire_gateway::stats::Stats;
-use fanwire_gateway::{Context, Credentials, Gateway, Progress};
+use fanwire_gateway::{Context, Credentials, Gateway, Polls, Progress};
 use handover::Leaving;
 use journalist::Journalist;
 use mio::{Events, Poll, Token};
@@ -112,6 +113,8 @@ pub struct Reactor {
     /// When the last poll began: whatever had come by then is known.
     looked: Time,
     shard: Shard,
+    /// Sessions that outlive their connections.
+    polls: Polls,
     connections: Slab<Connection>,
     /// By session slot: the connection that a session is attached to, or [`NOBODY`].
     attached: Vec<u32>,
@@ -192,6 +195,7 @@ impl Reactor {
                 clock.now(),
             )
             .with_journals(plan),
+            polls: moves::polls(index, config, clock.now()),
             connections: Slab::new(),
             attached: Vec::new(),
             ready: VecDeque::new(),
@@ -241,6 +245,7 @@ impl Reactor {
         self.resume_postponed();
         self.take_input()?;
         self.sound_alarms();
+        self.polls.expire(self.clock.now(), &mut self.shard);
         self.take_arrivals();
         self.see_off()?;
         self.shard.finish_turn();
@@ -283,7 +288,8 @@ impl Reactor {
     fn time_to_next_deadline(&self) -> Option<Duration> {
         let drain = self.draining.as_ref().map(Draining::next_deadline);
         let retry = (!self.leaving.is_empty()).then(|| self.now() + handover::RETRY);
-        let deadlines = [self.shard.next_deadline(), self.alarms.next_deadline(), drain, retry];
+        let polls = self.polls.next_deadline();
+        let deadlines = [self.shard.next_deadline(), self.alarms.next_deadline(), polls, drain, retry];
         let next = deadlines.into_iter().flatten().min()?;
         Some(next.since(self.clock.now()))
     }
@@ -398,6 +404,7 @@ impl Reactor {
         let connection = &mut self.connections[index];
         let context = Context {
             shard: &mut self.shard,
+            polls: &mut self.polls,
             settings: if connection.is_operator { &self.operator_settings } else { &self.settings },
             now: self.clock.now(),
             wall_us: self.clock.wall_us(),
@@ -428,8 +435,13 @@ impl Reactor {
             self.note_partial(index);
             self.set_alarm(index);
         } else {
-            self.note_worked(index, progress, true);
+            self.note_progressed(index, progress);
         }
+    }
+
+    /// A gateway has gone on without being read for.
+    fn note_progressed(&mut self, index: usize, progress: Progress) {
+        self.note_worked(index, progress, true);
         if self.connections.get(index).is_some_and(Connection::is_ready) {
             self.make_ready(index);
         }
@@ -439,7 +451,7 @@ impl Reactor {
         let connection = &mut self.connections[index];
         connection.work = match progress {
             Progress::More => Work::Left,
-            Progress::Postponed => Work::Postponed,
+            Progress::Postponed | Progress::Move(_) => Work::Postponed,
             Progress::Idle | Progress::Leave | Progress::Close(_) => Work::Done,
         };
         if let Some(code) = self.shard.take_refusal() {
@@ -447,6 +459,7 @@ impl Reactor {
         }
         self.note_kind(index);
         self.note_partial(index);
+        self.supersede_waits(index);
         if !was_open && self.connections[index].gateway.is_open() {
             // The handshake's deadline is no more.
             self.clear_alarm(index);
@@ -457,6 +470,7 @@ impl Reactor {
         match progress {
             Progress::Idle | Progress::More | Progress::Postponed => self.set_alarm(index),
             Progress::Leave => self.part(index),
+            Progress::Move(_) => return self.move_if_flushed(index),
             Progress::Close(closing) => self.begin_close(index, closing),
         }
         if self.draining.is_some() && !was_open {

@@ -7,4 +7,5 @@ mod calls;
 mod handover;
 mod house;
 mod last_orders;
+mod moves;
 mod stalled;

@@ -18,7 +18,7 @@ use crate::swarm::Swarm;
 use crate::trace::Trace;
 use fanwire_core::settings::CONTROL_BYTES_RESERVE;
 use fanwire_core::{Seat, SessionId, Shard, Slices, Time};
-use fanwire_gateway::{Closing, Context, Native, Phase, Progress, Settings};
+use fanwire_gateway::{Closing, Context, Native, Phase, Polls, Progress, Settings};
 use fanwire_wire::Code;
 use std::collections::BTreeMap;
 
@@ -75,6 +75,7 @@ enum Source {
 
 pub(crate) struct Node {
     pub(crate) shard: Shard,
+    polls: Polls,
     settings: Settings,
     queue_bytes_total_max: u64,
     pub(crate) links: BTreeMap<Uid, Link>,
@@ -90,6 +91,7 @@ impl Node {
             number: seat.index(),
             count: seat.count(),
             shard: Shard::seated(swarm.core, fanwire_gateway::encodings(), seat, now),
+            polls: Polls::default(),
             settings: swarm.gateway.clone(),
             queue_bytes_total_max: swarm.core.queue_bytes_total_max,
             links: BTreeMap::new(),
@@ -164,13 +166,14 @@ impl Node {
     }
 
     fn context<'a>(&'a mut self, uid: Uid, now: Time) -> (&'a mut Link, Context<'a>) {
-        let Node { shard, settings, links, .. } = self;
+        let Node { shard, polls, settings, links, .. } = self;
         let link = links.get_mut(&uid).expect("the link is there");
         let wall_us = 1_767_225_600_000_000 + now.as_micros();
         (
             link,
             Context {
                 shard,
+                polls,
                 settings,
                 now,
                 wall_us,
@@ -293,7 +296,7 @@ impl Node {
         self.note_session(uid);
         match progress {
             Progress::Idle | Progress::More | Progress::Postponed => self.note_used(uid, progress, lent),
-            Progress::Leave => unreachable!("the native protocol has no farewell of its own"),
+            Progress::Leave | Progress::Move(_) => unreachable!("the native protocol has no such thing"),
             Progress::Close(closing) => {
                 self.note_breach(uid, closing.code, lent);
                 self.part(uid, closing, lent);

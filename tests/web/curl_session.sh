@@ -58,3 +58,6 @@ check another_page \
 check stream \
     "$(curl --silent --no-buffer --max-time 20 "$url/v1/sse?topic=match/1&from=first" | sed -n '/^data: .*"one"/{p;q;}' |
         wc -l | tr -d ' ')" 1
+poll="$url/v1/poll?topic=match/1&from=first"
+cursor="$(ask "$poll&wait=0s&limit=1" | sed 's/.*"cursor":"//;s/".*//')"
+check poll "$(ask "$poll&wait=20s&after=$cursor" | grep -c '"payload":"one"')" 1

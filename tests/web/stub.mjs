@@ -1,5 +1,5 @@
-// What stands in front of a broker where it lacks a route: the pages, /v1/stats and /v1/poll are answered here, all
-// else goes on to the broker. Also a program: node stub.mjs BROKER_PORT [PORT] serves the console.
+// What stands in front of a broker where it lacks a route: the pages and /v1/stats are answered here, all else
+// goes on to the broker. Also a program: node stub.mjs BROKER_PORT [PORT] serves the console.
 
 import { createServer, request as forward } from "node:http";
 import { connect as connectSocket } from "node:net";
@@ -33,7 +33,6 @@ export async function startStub({ broker, refuses = new Set(), stats = null, por
       if (FILES[url.pathname]) return await answerFile(response, FILES[url.pathname]);
       if (url.pathname === "/v1/stats" && stats) return answer(response, 200, "application/json",
         JSON.stringify(stats()));
-      if (url.pathname === "/v1/poll") return await answerPoll(broker, url, response);
       return pass(broker, request, response);
     } catch (error) {
       if (!response.headersSent) answer(response, 502, "text/plain", String(error));
@@ -89,73 +88,6 @@ function pass(broker, request, response) {
   onward.on("error", () => response.destroy());
   response.on("close", () => onward.destroy());
   request.pipe(onward);
-}
-
-/** Long-polling out of an event stream: its cursor is the stream's id. */
-function answerPoll(broker, url, response) {
-  const after = url.searchParams.get("after");
-  const waitMs = parseFloat(url.searchParams.get("wait") ?? "25s") * 1000;
-  const query = new URLSearchParams({ topic: url.searchParams.get("topic") });
-  const from = after?.includes("-") ? `resume:${after.replace("-", ":")}` : url.searchParams.get("from");
-  if (from) query.set("from", from);
-  const messages = [];
-  let cursor = after ?? (from?.startsWith("resume:") ? from.slice(7).replace(":", "-") : "live");
-  let isInHistory = false;
-  return new Promise((resolve) => {
-    const stream = forward({ host: "127.0.0.1", port: broker.port, path: `/v1/sse?${query}` }, (reply) => {
-      if (reply.statusCode !== 200) {
-        response.writeHead(reply.statusCode, reply.headers);
-        reply.pipe(response);
-        clearTimeout(timer);
-        return resolve();
-      }
-      let rest = "";
-      let id = null;
-      reply.setEncoding("utf8");
-      reply.on("data", (text) => {
-        const lines = (rest + text).split("\n");
-        rest = lines.pop();
-        for (const line of lines) {
-          if (line.startsWith("id: ")) id = line.slice(4);
-          if (line.startsWith("data: ")) take(JSON.parse(line.slice(6)), id);
-        }
-        const isDue = messages.some(({ type }) => type === "message" || type === "history");
-        if (!isInHistory && (isDue || (!after && waitMs === 0 && messages.length > 0))) finish();
-      });
-      reply.on("error", fail).on("end", fail);
-      return undefined;
-    });
-    const timer = setTimeout(finish, Math.max(waitMs, 500));
-    stream.on("error", fail).end();
-    response.on("close", () => stream.destroy());
-
-    function take(object, id) {
-      if (object.type === "subscribed") {
-        isInHistory = object.outcome !== "live";
-        // An empty journal's place is behind nothing.
-        if (object.epoch && from && cursor === "live") cursor = `${object.epoch}-0`;
-        if (after && object.outcome === "resumed") return;
-        if (after && object.outcome === "live") return;
-      }
-      if (object.type === "caught_up") {
-        isInHistory = false;
-        if (after) return;
-      }
-      if (id) cursor = id;
-      messages.push(object);
-    }
-    function finish() {
-      clearTimeout(timer);
-      stream.destroy();
-      if (!response.headersSent) answer(response, 200, "application/json", JSON.stringify({ messages, cursor }));
-      resolve();
-    }
-    function fail() {
-      clearTimeout(timer);
-      if (!response.headersSent) response.destroy();
-      resolve();
-    }
-  });
 }
 
 /** Figures that move, for looking at the console where no broker gives any. */

@@ -3,6 +3,8 @@
 //! ```text
 //!  Head --a body follows--> Body --complete--> Asking --the shard's answer--> Head ...
 //!    |  \--ready in memory--> Head                                       `--> Parted, if it was the last
+//!    |--/v1/poll--> Polling --something came, or it took too long--> Head ...
+//!    |         `--its session is another reactor's--> Moving --all is written--> that reactor, with what is unread
 //!    |--/v1/sse--> Streaming   the session is sent events as lines, until one side goes
 //!    `--upgrade--> a WebSocket, with the same session
 //! ```
@@ -14,21 +16,20 @@
 //! A request that comes while another one is being answered waits in `held`, and more than that is not read.
 
 use super::admission::admit;
-use super::answer::{Answer, CONTINUE, Cache, Exchange, Framing, MediaType};
+use super::answer::{Answer, CONTINUE, Exchange};
 use super::head::{BodyKind, Head, HeadReader};
 use super::origin::OwnCors;
+use super::polling::Polling;
 use super::prepared::Prepared;
 use super::question::{Asked, Asking, Heard};
-use super::{BodyReader, Cors, HeaderValue, Query, Reason, Refusal, Route, Status};
+use super::{BodyReader, Cors, Reason, Refusal, Route, Status};
 use crate::sse::{self, HEARTBEAT};
 use crate::stats::Kind;
 use crate::websocket::handshake::Handshake;
 use crate::websocket::{self, Machine};
-use crate::{Closing, Context, EVENT_STREAM, NATIVE, Progress};
-use fanwire_core::command::{Command, Subscribe};
-use fanwire_core::{Handled, SessionId, Time};
+use crate::{Closing, Context, NATIVE, Progress};
+use fanwire_core::{SessionId, Time};
 use fanwire_wire::Code;
-use fanwire_wire::frame::{Policy, Start};
 
 /// Requests of one connection that are begun in one turn; the others wait for the next one.
 const REQUESTS_PER_TURN_MAX: usize = 64;
@@ -38,32 +39,35 @@ const HELD_BYTES_MAX: usize = 64 * 1024;
 /// One HTTP connection.
 #[derive(Debug)]
 pub struct Http {
-    session: SessionId,
+    pub(super) session: SessionId,
     inner: Option<SessionId>,
     reader: HeadReader,
     /// What came and is not used.
-    held: Vec<u8>,
-    stage: Stage,
+    pub(super) held: Vec<u8>,
+    pub(super) stage: Stage,
     /// When it began to wait for what it waits for.
-    since: Time,
-    has_served: bool,
+    pub(super) since: Time,
+    pub(super) has_served: bool,
     /// The peer has ended its side: what it has asked for is answered, and nothing more will come.
     has_peer_ended: bool,
 }
 
 /// How far the exchange has come.
 #[derive(Debug)]
-enum Stage {
+pub(super) enum Stage {
     Head,
     Body(Box<Receiving>),
     Asking(Box<Asking>),
+    Polling(Box<Polling>),
+    /// Nothing more is read: as soon as all answers are written, the connection moves to the reactor of this number.
+    Moving(u8),
     Streaming,
     Parted,
 }
 
 /// A request whose body is on its way.
 #[derive(Debug)]
-struct Receiving {
+pub(super) struct Receiving {
     asked: Asked,
     reader: BodyReader,
     body: Vec<u8>,
@@ -81,7 +85,7 @@ pub enum Outcome {
 }
 
 /// What came of one step.
-enum Step {
+pub(super) enum Step {
     /// Another one can be made.
     Done,
     /// Bytes are missing.
@@ -118,7 +122,13 @@ impl Http {
             Stage::Parted => return Outcome::Progress(Progress::Idle),
             // What a client says while it is told events has no meaning.
             Stage::Streaming => return Outcome::Progress(Progress::Idle),
-            Stage::Head | Stage::Body(_) | Stage::Asking(_) => {}
+            // It is for who has the connection next.
+            Stage::Moving(reactor) => {
+                let reactor = *reactor;
+                self.held.extend_from_slice(input);
+                return Outcome::Progress(Progress::Move(reactor));
+            }
+            Stage::Head | Stage::Body(_) | Stage::Asking(_) | Stage::Polling(_) => {}
         }
         if self.held.is_empty() && matches!(self.stage, Stage::Head) && self.has_served {
             self.since = context.now;
@@ -133,7 +143,10 @@ impl Http {
                 stop => return Outcome::Progress(stop),
             }
         }
-        self.advance(context)
+        match self.go_on_polling(context) {
+            Progress::Idle => self.advance(context),
+            stop => Outcome::Progress(stop),
+        }
     }
 
     fn advance(&mut self, context: &mut Context<'_>) -> Outcome {
@@ -141,7 +154,7 @@ impl Http {
             let step = match &mut self.stage {
                 Stage::Head => self.take_head(context),
                 Stage::Body(_) => self.take_body(context),
-                Stage::Asking(_) | Stage::Streaming | Stage::Parted => Step::Dry,
+                Stage::Asking(_) | Stage::Polling(_) | Stage::Moving(_) | Stage::Streaming | Stage::Parted => Step::Dry,
             };
             match step {
                 Step::Done => {}
@@ -162,7 +175,10 @@ impl Http {
             }
             Ok(Some((head, used))) => {
                 let step = self.begin(&head, context);
-                held.drain(..used);
+                // Who has the connection next reads this request anew.
+                if !matches!(self.stage, Stage::Moving(_)) {
+                    held.drain(..used);
+                }
                 self.held = held;
                 step
             }
@@ -214,6 +230,7 @@ impl Http {
         Ok(match route {
             Route::WebSocket => self.upgrade(head, context)?,
             Route::Sse(query) => self.stream(&query, head, exchange, cors, context)?,
+            Route::Poll(query) => self.poll(&query, exchange, cors, context)?,
             Route::Publish { topic, query } => {
                 self.expect_body(Asked::publish(&topic, &query)?, head, exchange, cors, context)?
             }
@@ -228,7 +245,6 @@ impl Http {
                 self.answer(context, |out| Answer::begin(exchange, Status::NO_CONTENT, out).options(methods, cors));
                 self.end_exchange(exchange.keeps_alive(), context)
             }
-            Route::Poll(_) => return Err(Reason::NotFound.into()),
             route => {
                 let prepared = Prepared::find(&route, head, context).ok_or(Reason::NotFound)?;
                 self.answer(context, |out| prepared.write(exchange, cors, out));
@@ -255,59 +271,6 @@ impl Http {
         self.close_inner(context);
         context.shard.switch_encoding(self.session, encoding);
         Ok(Step::Upgraded(machine))
-    }
-
-    /// Becomes a stream of events.
-    fn stream(
-        &mut self,
-        query: &Query<'_>,
-        head: &Head<'_>,
-        exchange: Exchange,
-        cors: Cors<'_>,
-        context: &mut Context<'_>,
-    ) -> Result<Step, Refusal> {
-        let start = start_of_stream(query, head)?;
-        let policy = query.policy()?;
-        let max_rate_hz = query.max_rate_hz()?.unwrap_or(0);
-        let group = query.group().unwrap_or_default();
-        let wish = |(number, filter)| Subscribe {
-            subscription: number,
-            filter,
-            group,
-            policy: policy.unwrap_or(if start == Start::Live { Policy::DropOldest } else { Policy::CatchUp }),
-            no_echo: false,
-            responder: false,
-            max_rate_hz,
-            start,
-        };
-        let filters: Vec<&[u8]> = query.topics().collect();
-        let wishes: Vec<Subscribe<'_>> = (1..).zip(filters).map(wish).collect();
-        for wish in &wishes {
-            context.shard.check_subscription(self.session, wish).map_err(|code| match code {
-                // Nobody asked for the policy that a start has of itself.
-                Code::PolicyUnavailable if policy.is_none() => Refusal::from(Code::StartUnavailable),
-                _ => Refusal::from(code),
-            })?;
-        }
-        self.answer(context, |out| {
-            let mut answer = Answer::begin(exchange.and_close(), Status::OK, out);
-            answer.cors(cors).cache(Cache::Never);
-            answer.header("X-Accel-Buffering", const { HeaderValue::own("no") });
-            let _ = answer.streamed(MediaType::EventStream, Framing::UntilClose);
-            out.extend_from_slice(b"retry: 1000\n\n");
-        });
-        context.shard.switch_encoding(self.session, EVENT_STREAM);
-        self.close_inner(context);
-        self.stage = Stage::Streaming;
-        self.held = Vec::new();
-        for wish in wishes {
-            // What is refused or has to wait from here on was possible a moment ago.
-            let handled = context.shard.handle(self.session, &Command::Subscribe(wish));
-            if !matches!(handled, Ok(Handled::Done)) {
-                return Ok(self.leave(context));
-            }
-        }
-        Ok(Step::Dry)
     }
 
     fn expect_body(
@@ -372,13 +335,22 @@ impl Http {
 
     /// The inner session has been sent something.
     pub fn hear(&mut self, context: &mut Context<'_>) -> Progress {
+        if matches!(self.stage, Stage::Polling(_)) {
+            let progress = self.go_on_polling(context);
+            return self.go_on_behind(progress);
+        }
         let (Stage::Asking(asking), Some(inner)) = (&mut self.stage, self.inner) else {
             self.drop_unheard(context);
             return Progress::Idle;
         };
         let heard = asking.hear(inner, self.session, context);
-        match self.note_heard(heard, context) {
-            // Another request may stand in `held`, or none will ever come.
+        let progress = self.note_heard(heard, context);
+        self.go_on_behind(progress)
+    }
+
+    /// When a request is answered another one may stand in `held`, or none will ever come.
+    pub(super) fn go_on_behind(&self, progress: Progress) -> Progress {
+        match progress {
             Progress::Idle if matches!(self.stage, Stage::Head) && (!self.held.is_empty() || self.has_peer_ended) => {
                 Progress::More
             }
@@ -407,7 +379,7 @@ impl Http {
         super::question::drain(inner, context);
     }
 
-    fn answer(&mut self, context: &mut Context<'_>, render: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn answer(&mut self, context: &mut Context<'_>, render: impl FnOnce(&mut Vec<u8>)) {
         context.shard.send(self.session, render);
     }
 
@@ -416,7 +388,7 @@ impl Http {
         self.end_exchange(exchange.keeps_alive(), context)
     }
 
-    fn end_exchange(&mut self, keeps_alive: bool, context: &mut Context<'_>) -> Step {
+    pub(super) fn end_exchange(&mut self, keeps_alive: bool, context: &mut Context<'_>) -> Step {
         self.has_served = true;
         self.since = context.now;
         if !keeps_alive {
@@ -426,12 +398,12 @@ impl Http {
         Step::Done
     }
 
-    fn leave(&mut self, context: &mut Context<'_>) -> Step {
+    pub(super) fn leave(&mut self, context: &mut Context<'_>) -> Step {
         self.depart(context);
         Step::Stop(Progress::Leave)
     }
 
-    fn close_inner(&mut self, context: &mut Context<'_>) {
+    pub(super) fn close_inner(&mut self, context: &mut Context<'_>) {
         if let Some(inner) = self.inner.take() {
             context.shard.remove_session(inner);
         }
@@ -444,7 +416,8 @@ impl Http {
             Stage::Head => Some(self.since + settings.http.idle_time_max),
             Stage::Body(_) => Some(self.since + settings.frame_time_max),
             Stage::Streaming => Some(self.since + settings.http.heartbeat_period),
-            Stage::Asking(_) | Stage::Parted => None,
+            Stage::Polling(ref polling) => Some(polling.next_deadline()),
+            Stage::Asking(_) | Stage::Moving(_) | Stage::Parted => None,
         }
     }
 
@@ -454,6 +427,10 @@ impl Http {
             return Progress::Idle;
         }
         match self.stage {
+            Stage::Polling(_) => {
+                let progress = self.go_on_polling(context);
+                return self.go_on_behind(progress);
+            }
             Stage::Streaming => {
                 self.since = context.now;
                 if context.shard.is_flushed(self.session) {
@@ -472,18 +449,24 @@ impl Http {
         Progress::Leave
     }
 
-    /// The broker goes down: a stream is told so; between requests there is nothing to say, and the next one's answer
-    /// is the last.
-    pub fn go_away(&mut self, context: &mut Context<'_>) {
+    /// The broker goes down: a stream is told so, and who waits for messages; between requests there is nothing to say,
+    /// and the next one's answer is the last.
+    pub fn go_away(&mut self, reconnect_ms: (u32, u32), context: &mut Context<'_>) -> Progress {
         if matches!(self.stage, Stage::Streaming) {
             self.answer(context, |out| sse::write_closing(Code::Draining, out));
         }
+        self.dismiss_poll(reconnect_ms, context)
+    }
+
+    /// Another request waits for the inner session in place of the one that did.
+    pub fn give_way(&mut self, context: &mut Context<'_>) -> Progress {
+        self.refuse_poll(&Reason::Superseded.into(), context)
     }
 
     /// Ends the connection with a code: its session ends, and the code is the last thing the peer is told, where it can
     /// be told anything.
     pub fn close(&mut self, code: Code, context: &mut Context<'_>) -> Closing {
-        let can_be_told = matches!(self.stage, Stage::Head | Stage::Body(_));
+        let can_be_told = matches!(self.stage, Stage::Head | Stage::Body(_) | Stage::Polling(_));
         let is_stream = matches!(self.stage, Stage::Streaming);
         self.depart(context);
         if can_be_told {
@@ -499,7 +482,7 @@ impl Http {
     /// The peer has ended its side. Returns whether it is still owed an answer, after which the gateway leaves by
     /// itself: many a program says all that it has to say, ends its side, and listens.
     pub const fn end_input(&mut self) -> bool {
-        self.has_peer_ended = matches!(self.stage, Stage::Asking(_));
+        self.has_peer_ended = matches!(self.stage, Stage::Asking(_) | Stage::Polling(_) | Stage::Moving(_));
         self.has_peer_ended
     }
 
@@ -507,6 +490,7 @@ impl Http {
     /// in the middle of a request.
     pub fn depart(&mut self, context: &mut Context<'_>) -> bool {
         let is_torn = matches!(self.stage, Stage::Body(_)) || self.reader.is_begun();
+        self.let_go(context);
         self.stage = Stage::Parted;
         self.held = Vec::new();
         self.close_inner(context);
@@ -523,13 +507,25 @@ impl Http {
     pub const fn kind(&self) -> Kind {
         match self.stage {
             Stage::Streaming => Kind::Sse,
-            Stage::Head | Stage::Body(_) | Stage::Asking(_) | Stage::Parted => Kind::Http,
+            Stage::Polling(_) => Kind::Poll,
+            Stage::Head | Stage::Body(_) | Stage::Asking(_) | Stage::Moving(_) | Stage::Parted => Kind::Http,
+        }
+    }
+
+    /// Gives back what was lent to the connection and outlives it: the session of a poll.
+    pub fn let_go(&mut self, context: &mut Context<'_>) {
+        if let Stage::Polling(polling) = &self.stage {
+            context.polls.end_wait(polling.session, context.now, context.shard);
+            self.stage = Stage::Parted;
         }
     }
 
     /// The session whose queue is read here.
     pub const fn inner(&self) -> Option<SessionId> {
-        self.inner
+        match &self.stage {
+            Stage::Polling(polling) => Some(polling.session),
+            _ => self.inner,
+        }
     }
 
     /// Whether an exchange has come to its end, or streams.
@@ -539,7 +535,8 @@ impl Http {
 
     /// Whether the peer has sent so much behind a request that nothing more is read before that is answered.
     pub const fn is_ahead(&self) -> bool {
-        matches!(self.stage, Stage::Asking(_)) && self.held.len() > HELD_BYTES_MAX
+        matches!(self.stage, Stage::Asking(_) | Stage::Polling(_) | Stage::Moving(_))
+            && self.held.len() > HELD_BYTES_MAX
     }
 
     /// Bytes of what is not complete, or waits for the next turn.
@@ -547,32 +544,10 @@ impl Http {
         let body_bytes = match &self.stage {
             Stage::Body(receiving) => receiving.body.len(),
             Stage::Asking(asking) => asking.held_bytes(),
-            Stage::Head | Stage::Streaming | Stage::Parted => 0,
+            Stage::Head | Stage::Polling(_) | Stage::Moving(_) | Stage::Streaming | Stage::Parted => 0,
         };
         self.held.len() + body_bytes
     }
-}
-
-/// Where a stream begins: behind what the client has got before it broke, or where the query says.
-fn start_of_stream(query: &Query<'_>, head: &Head<'_>) -> Result<Start, Refusal> {
-    let asked = query.start()?.unwrap_or(Start::Live);
-    if query.topics().count() > 1 {
-        return start_of_several(asked);
-    }
-    let Some(id) = head.single("last-event-id")?.filter(|id| !id.is_empty()) else { return Ok(asked) };
-    let bad = || Refusal::from(Reason::BadParameter).because("Last-Event-ID is none of this broker's");
-    let (epoch, last) = sse::parse_id(id).ok_or_else(bad)?;
-    Ok(Start::Resume { epoch, last })
-}
-
-/// An id can't tell of several topics how far they came. One that a client brings back by itself must not be refused
-/// for it, or no such stream would outlive its first connection: it begins live, and is told that it does.
-fn start_of_several(asked: Start) -> Result<Start, Refusal> {
-    if asked == Start::Live {
-        return Ok(asked);
-    }
-    Err(Refusal::from(Reason::BadParameter)
-        .because("a stream that does not begin live has one topic: an id can't tell of several how far they came"))
 }
 
 fn refusal_of_handshake(refusal: websocket::handshake::Refusal) -> Refusal {

@@ -8,10 +8,11 @@
 //!  bytes <-- answer: status line, headers, sized body or stream <--------------------'
 //! ```
 //!
-//! `connection` puts the parts together, and `question` asks the shard. Each part is data in, data out, and holds
-//! nothing of the others: `head` borrows the request from the buffer that it was read into, `route` says what is asked
-//! (`query` how), `origin` whether this caller may, `body` takes the framing off, and `answer` writes. Everything that
-//! is wrong is one [`Refusal`], which is an answer too.
+//! `connection` puts the parts together; `question` asks the shard, `streaming` and `polling` wait for messages, and
+//! `moving` takes a connection elsewhere. Each other part is data in, data out, and holds nothing of the others: `head`
+//! borrows the request from the buffer that it was read into, `route` says what is asked (`query` how), `origin`
+//! whether this caller may, `body` takes the framing off, and `answer` writes. Everything that is wrong is one
+//! [`Refusal`], which is an answer too.
 //!
 //! Invariants:
 //! - how the bytes were cut never changes what is read;
@@ -28,8 +29,10 @@ mod date;
 pub mod head;
 pub mod header_value;
 pub mod method;
+mod moving;
 pub mod origin;
 pub mod percent;
+mod polling;
 mod prepared;
 pub mod query;
 mod question;
@@ -39,6 +42,7 @@ pub mod route;
 pub mod settings;
 pub mod start;
 pub mod status;
+mod streaming;
 
 pub use answer::{Answer, Cache, Exchange, Framing, MediaType, Stream};
 pub use authority::Authority;
@@ -47,6 +51,7 @@ pub use connection::{Http, Outcome};
 pub use head::{BodyKind, Head, HeadLimits, HeadReader, Version};
 pub use header_value::HeaderValue;
 pub use method::{Method, Methods};
+pub(crate) use moving::Luggage;
 pub use origin::{Cors, OriginRules};
 pub use query::{Key, Query};
 pub use reason::Reason;

@@ -83,6 +83,8 @@ reasons! {
     MediaTypeUnsupported = 1_013, "MEDIA_TYPE_UNSUPPORTED", UNSUPPORTED_MEDIA_TYPE, Retry::Never;
     /// The cursor or session that the request goes on from is not known any more.
     CursorGone = 1_014, "CURSOR_GONE", GONE, Retry::Now;
+    /// Another poll with the same cursor took this one's place.
+    Superseded = 1_015, "SUPERSEDED", CONFLICT, Retry::After(1_000);
 
     /// This broker does not answer under the host that was asked for.
     HostRefused = 1_020, "HOST_REFUSED", MISDIRECTED_REQUEST, Retry::Never;

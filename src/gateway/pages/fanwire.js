@@ -1172,7 +1172,8 @@ function queryOf({ filter, group, policy, max_rate_hz: maxRateHz, start }) {
   const query = { topic: filter };
   if (start !== "live") query.from = startWord(start);
   if (group) query.group = group;
-  if (policy) query.policy = policy;
+  // What the broker does of itself is at least as good: polls of journaled topics catch up.
+  if (policy && policy !== (start === "live" ? "drop-oldest" : "catch-up")) query.policy = policy;
   if (maxRateHz) query.max_rate_hz = maxRateHz;
   return query;
 }

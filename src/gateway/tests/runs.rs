@@ -2,7 +2,7 @@
 //! not, and nobody can tell.
 
 use fanwire_core::{Settings as ShardSettings, Shard, Slices, Time};
-use fanwire_gateway::{Context, Native, Progress, Settings};
+use fanwire_gateway::{Context, Native, Polls, Progress, Settings};
 use fanwire_wire::ClientPreface;
 use fanwire_wire::frame::{AckLevel, Hello, Policy, PublishShort, Register, Start, Subscribe, Unsubscribe};
 
@@ -53,11 +53,12 @@ fn heard(input: &[u8], piece_bytes: usize) -> Vec<u8> {
     let now = Time::from_micros(1_000_000);
     let settings = Settings::default();
     let mut shard = Shard::new(ShardSettings::default(), fanwire_gateway::encodings(), now);
+    let mut polls = Polls::default();
     let mut native = Native::new(now);
     for piece in input.chunks(piece_bytes) {
-        let mut progress = native.receive(piece, &mut context(&mut shard, &settings, now));
+        let mut progress = native.receive(piece, &mut context(&mut shard, &mut polls, &settings, now));
         while progress == Progress::More {
-            progress = native.resume(&mut context(&mut shard, &settings, now));
+            progress = native.resume(&mut context(&mut shard, &mut polls, &settings, now));
         }
         assert_eq!(progress, Progress::Idle);
     }
@@ -75,9 +76,10 @@ fn heard(input: &[u8], piece_bytes: usize) -> Vec<u8> {
     output
 }
 
-fn context<'a>(shard: &'a mut Shard, settings: &'a Settings, now: Time) -> Context<'a> {
+fn context<'a>(shard: &'a mut Shard, polls: &'a mut Polls, settings: &'a Settings, now: Time) -> Context<'a> {
     Context {
         shard,
+        polls,
         settings,
         now,
         wall_us: 0,

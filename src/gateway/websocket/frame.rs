@@ -120,6 +120,23 @@ pub fn encode_message(opcode: Opcode, guess_bytes: usize, out: &mut Vec<u8>, ren
     write_length(payload_bytes, out.get_mut(begin..).unwrap_or_default());
 }
 
+/// The payload of the message that [`encode_message`] made at the front of these bytes, and what stands behind it.
+pub fn split_message(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let ([_, kind], rest) = bytes.split_first_chunk()?;
+    let (payload_bytes, rest) = match *kind {
+        LENGTH_OF_16_BITS => {
+            let (length, rest) = rest.split_first_chunk()?;
+            (u64::from(u16::from_be_bytes(*length)), rest)
+        }
+        LENGTH_OF_64_BITS => {
+            let (length, rest) = rest.split_first_chunk()?;
+            (u64::from_be_bytes(*length), rest)
+        }
+        short => (u64::from(short), rest),
+    };
+    rest.split_at_checked(usize::try_from(payload_bytes).ok()?)
+}
+
 /// Appends a control frame (RFC 6455 section 5.5).
 ///
 /// # Panics

@@ -186,6 +186,22 @@ impl Peer {
         socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
+    /// The body of the next answer of HTTP.
+    #[track_caller]
+    pub(super) fn expect_answer(&mut self) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            self.stream.read_exact(&mut byte).unwrap();
+            head.extend(byte);
+        }
+        let head = String::from_utf8(head).unwrap();
+        let length = head.split("Content-Length: ").nth(1).and_then(|rest| rest.split("\r\n").next());
+        let mut body = vec![0; length.expect("a length").parse().unwrap()];
+        self.stream.read_exact(&mut body).unwrap();
+        String::from_utf8(body).unwrap()
+    }
+
     /// What greets it has to be a preface and one WELCOME, complete and once. Returns the connection's id.
     #[track_caller]
     pub(super) fn expect_welcome(&mut self) -> u64 {

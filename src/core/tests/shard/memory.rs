@@ -56,3 +56,28 @@ fn subscriptions_are_bounded_over_all_sessions_together() {
     shell.turn();
     assert_eq!(shell.shard.counters().refused, 1, "there is room again");
 }
+
+#[test]
+fn what_a_gateway_keeps_of_a_queue_is_charged_to_it_until_it_keeps_it_no_more() {
+    let mut shell = Shell::new(settings());
+    let (publisher, subscriber) = (shell.open(), shell.open());
+    shell.subscribe(subscriber, wish(1, "a", Policy::DropNewest));
+    shell.turn();
+    shell.received(subscriber);
+    shell.shard.charge_kept(publisher, 0);
+    let room = settings().limits.queue_bytes_max;
+    shell.shard.charge_kept(subscriber, room);
+    shell.shard.check_invariants();
+    assert_eq!((shell.shard.queue_bytes(subscriber), shell.shard.queue_bytes_total()), (room, u64::from(room)));
+    shell.publish(publisher, "a", "no room for this");
+    shell.turn();
+    assert_eq!(shell.shard.counters().dropped, 1);
+    shell.received(subscriber);
+    shell.shard.charge_kept(subscriber, 10);
+    shell.publish(publisher, "a", "but for this");
+    shell.turn();
+    assert_eq!(shell.received(subscriber).len(), 1);
+    assert_eq!(shell.shard.queue_bytes(subscriber), 10);
+    shell.shard.remove_session(subscriber);
+    assert_eq!(shell.shard.queue_bytes_total(), 0);
+}
