@@ -521,7 +521,10 @@ impl Shard {
     /// A client that does not read its replies, and what it is told to have missed, is not waited for.
     pub(crate) fn check_control_bound(&mut self, session: SessionKey) {
         let bound = self.settings.limits.queue_bytes_max.saturating_add(CONTROL_BYTES_RESERVE);
-        if self.sessions[session].queue.charged_bytes > bound {
+        let state = &self.sessions[session];
+        // What its gateway keeps has been taken from the queue, and is one answer at the most.
+        let kept_bytes = state.more().map_or(0, |more| more.kept_bytes);
+        if state.queue.charged_bytes - kept_bytes > bound {
             self.doom(session, Code::QueueOverflow);
         }
     }

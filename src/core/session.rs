@@ -89,10 +89,12 @@ pub(crate) struct More {
 
 impl More {
     fn is_empty(&self) -> bool {
-        let Publishing { registered, number, pending_acks } = &self.publishing;
+        // All by name: whoever adds something is asked here.
+        let More { subscriptions, publishing, dialogue, held, cursors, asked_bytes, kept_bytes, listening } = self;
+        let Publishing { registered, number, pending_acks } = publishing;
         let is_publishing = *number > 0 || !registered.is_empty() || !pending_acks.is_empty();
-        let is_served = self.asked_bytes > 0 || !self.cursors.is_empty() || !self.listening.is_empty();
-        self.subscriptions.is_empty() && self.dialogue.is_none() && self.held.count == 0 && !is_publishing && !is_served
+        let is_served = *asked_bytes > 0 || *kept_bytes > 0 || !cursors.is_empty() || !listening.is_empty();
+        subscriptions.is_empty() && dialogue.is_none() && held.count == 0 && !is_publishing && !is_served
     }
 }
 

@@ -31,7 +31,7 @@ use crate::memberships::Memberships;
 use crate::outbox::{Content, Entries};
 use crate::requests::{Asked, Owed, Question};
 use crate::session::{Registered, Session, SessionId, Slices, Subscriptions, Waiting};
-use crate::settings::{QUEUE_BYTES_CEILING, Settings};
+use crate::settings::{CONTROL_BYTES_RESERVE, QUEUE_BYTES_CEILING, Settings};
 use crate::submissions::Conditions;
 use crate::time::Time;
 use crate::topics::Topics;
@@ -286,11 +286,15 @@ impl Shard {
         self.sessions[self.key_of(session)].waiting == Waiting::Home
     }
 
-    /// Appends bytes of the session's own protocol to its queue: greetings, pongs, farewells.
+    /// Appends bytes of the session's own protocol to its queue: greetings, pongs, answers, farewells. However long it
+    /// is, one of them is not too much for who has read what came before.
     pub fn send(&mut self, session: SessionId, render: impl FnOnce(&mut Vec<u8>)) {
         let key = self.key_of(session);
+        let has_read = self.sessions[key].queue.charged_bytes <= CONTROL_BYTES_RESERVE;
         self.enqueue_own(key, SubscriptionKey::NONE, Content::Control, |_, out| render(out));
-        self.check_control_bound(key);
+        if !has_read {
+            self.check_control_bound(key);
+        }
     }
 
     /// Ends the turn's input: everything open is fanned out, acknowledgements are told, bounds are kept. After it, the

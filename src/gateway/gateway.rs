@@ -154,7 +154,7 @@ impl Gateway {
 
     /// The peer has ended its side. Returns whether it is still owed an answer, after which the gateway leaves by
     /// itself; if not, it departs now.
-    pub const fn end_input(&mut self) -> bool {
+    pub fn end_input(&mut self) -> bool {
         match self {
             Gateway::Http(http) => http.end_input(),
             _ => false,
@@ -229,6 +229,14 @@ impl Gateway {
     pub const fn is_ahead(&self) -> bool {
         match self {
             Gateway::Http(http) => http.is_ahead(),
+            _ => false,
+        }
+    }
+
+    /// Whether it goes on when all that is queued for its socket is written.
+    pub const fn is_paused(&self) -> bool {
+        match self {
+            Gateway::Http(http) => http.is_paused(),
             _ => false,
         }
     }

@@ -5,7 +5,7 @@
 //! its session blocked until the socket is writable again; until then nothing is tried.
 
 use super::calls::Calls;
-use super::connection::Phase;
+use super::connection::{Phase, Work};
 use super::{Reactor, socket};
 use fanwire_core::{SessionId, Slices};
 use mio::net::TcpStream;
@@ -92,6 +92,11 @@ impl Reactor {
         }
         if self.connections[index].gateway.destination().is_some() {
             return self.move_if_flushed(index);
+        }
+        let connection = &mut self.connections[index];
+        if connection.gateway.is_paused() && connection.is_postponed() {
+            connection.work = Work::Left;
+            self.make_ready(index);
         }
         // It may have waited until the socket has taken what came before.
         if let Some(inner) = self.connections[index].gateway.inner() {

@@ -245,8 +245,8 @@ impl Reactor {
         self.resume_postponed();
         self.take_input()?;
         self.sound_alarms();
-        self.polls.expire(self.clock.now(), &mut self.shard);
         self.take_arrivals();
+        self.expire_polls();
         self.see_off()?;
         self.shard.finish_turn();
         self.begin_closures();

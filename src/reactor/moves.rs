@@ -34,6 +34,13 @@ fn random_key() -> [u8; 32] {
 }
 
 impl Reactor {
+    /// Sessions that nobody has asked for long enough end; not while a request for one may stand in a socket unread.
+    pub(super) fn expire_polls(&mut self) {
+        if self.may_read() {
+            self.polls.expire(self.looked, &mut self.shard);
+        }
+    }
+
     /// A request on this connection may have taken the place of others that waited: they are told so.
     pub(super) fn supersede_waits(&mut self, index: usize) {
         while let Some(session) = self.polls.take_superseded() {

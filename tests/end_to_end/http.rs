@@ -374,20 +374,68 @@ fn who_ends_its_side_behind_its_requests_still_gets_all_answers() {
     assert_eq!(web.answer().json()["sequence"], 3);
     assert_eq!(web.answer().text().lines().count(), 3);
     web.expect_end();
+}
+
+#[test]
+fn who_has_ended_its_side_becomes_no_websocket() {
+    let data = DataDirectory::new();
+    let broker = Broker::start(&configuration(data.path(), ""));
+    let mut web = Web::connect(broker.address());
+    let fields = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                  Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: fanwire.v1\r\n";
+    let publish = request("POST", "/v1/topics/match/1?ack=durable", "", b"x");
+    web.say([publish, request("GET", "/v1/ws", fields, b"")].concat());
+    web.end_output();
+    assert_eq!(web.answer().json()["ack"], "durable");
+    web.answer().refuses(400, "BAD_REQUEST");
+    web.expect_end();
+}
+
+#[test]
+fn whoever_asks_for_much_at_once_gets_it_as_it_reads() {
+    const COUNT: usize = 200;
+    let broker = Broker::start("");
+    let mut web = Web::connect(broker.address());
+    web.say(request("GET", "/fanwire.js", "", b"").repeat(COUNT));
+    for _ in 0..COUNT {
+        assert_eq!(web.answer().status, 200);
+    }
+}
+
+#[test]
+fn a_request_that_is_not_answered_when_the_broker_ends_is_told_so() {
+    let broker = Broker::start("[drain]\ndeadline = \"1s\"\n");
+    let mut responder = Peer::welcomed(broker.address());
+    responder.subscribe(Subscribe { group: b"g", responder: true, ..subscribe(1, "ask") });
+    let mut web = Web::connect(broker.address());
+    web.say(request("POST", "/v1/request/ask?deadline=600s", "", b"?"));
+    assert!(matches!(responder.frame(), Frame::Call(_)));
+    broker.signal(Signal::TERM);
+    web.answer().refuses(503, "DRAINING");
+}
+
+/// Who has gone looks the same, and a reply may be allowed very long.
+#[test]
+fn who_ends_its_side_behind_what_others_have_to_answer_is_not_waited_for() {
+    let data = DataDirectory::new();
+    let broker = Broker::start(&configuration(data.path(), ""));
     let mut responder = Peer::welcomed(broker.address());
     responder.subscribe(Subscribe { group: b"g", responder: true, ..subscribe(1, "time/now") });
-    let mut web = Web::connect(broker.address());
-    web.say(request("POST", "/v1/request/time/now", "", b"?"));
-    web.end_output();
-    let handle = match responder.frame() {
-        Frame::Call(call) => call.handle,
-        other => panic!("{other:?}"),
-    };
-    // A turn of the other side's reactor lies between the question and its end.
-    assert_eq!(ask(broker.address(), "GET", "/healthz", "", b"").status, 200);
-    responder.send(Reply { handle, headers: b"", payload: b"noon" });
-    assert_eq!(web.answer().text(), "noon");
-    web.expect_end();
+    let publish = || request("POST", "/v1/topics/match/1?ack=durable", "", b"x");
+    let waits = [
+        request("POST", "/v1/request/time/now?deadline=600s", "", b"?"),
+        request("GET", "/v1/poll?topic=match/1&wait=600s", "", b""),
+        request("GET", "/v1/sse?topic=match/1", "", b""),
+        b"POST /v1/topics/match/1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf".to_vec(),
+    ];
+    for wait in waits {
+        let mut web = Web::connect(broker.address());
+        web.say([publish(), wait].concat());
+        web.end_output();
+        assert_eq!(web.answer().json()["ack"], "durable");
+        let mut rest = Vec::new();
+        std::io::Read::read_to_end(&mut web.stream(), &mut rest).expect("it ends");
+    }
 }
 
 #[test]

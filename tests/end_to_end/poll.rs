@@ -255,17 +255,17 @@ fn a_socket_that_goes_while_its_poll_waits_takes_nothing_along() {
 }
 
 #[test]
-fn who_ends_its_side_behind_a_poll_gets_its_answer_on_whatever_reactor_the_session_is() {
+fn who_ends_its_side_behind_a_poll_gets_what_there_is_on_whatever_reactor_the_session_is() {
     let broker = broker_of_several("");
     let mut peer = Peer::welcomed(broker.address());
     let mut poller = Poller::begun(&broker, "topic=chat");
     for number in 1..=12_u32 {
+        say(&mut peer, "chat", &number.to_string());
         let mut web = Web::connect(broker.address());
         // What is asked for in front leaves something to be written before the connection may move.
         web.say([request("GET", "/console.js", "", b""), request("GET", &poller.target("25s"), "", b"")].concat());
         web.end_output();
         assert_eq!(web.answer().status, 200);
-        say(&mut peer, "chat", &number.to_string());
         let answer = web.answer();
         assert_eq!(payloads_of(&poller.take(&answer)), [number.to_string()]);
     }
@@ -558,6 +558,45 @@ fn a_drain_answers_who_waits_and_ends_sessions() {
     idle.get(&poller.target("20s")).refuses(503, "DRAINING");
     drop((web, idle));
     assert_eq!(broker.end().status.code(), Some(0));
+}
+
+/// The session had begun in a journal, and forgot with that what its queue was charged for the answer.
+#[test]
+fn a_drain_ends_a_session_whose_answer_is_kept_though_its_topic_began_in_a_journal() {
+    let broker = Broker::start(MEMORY);
+    let poller = Poller::begun(&broker, "topic=match/1&from=first");
+    say(&mut Peer::welcomed(broker.address()), "match/1", "x");
+    assert_eq!(poller.peek("20s").status, 200);
+    broker.signal(Signal::TERM);
+    assert_eq!(broker.end().status.code(), Some(0));
+}
+
+/// Control characters take six letters in JSON.
+#[test]
+fn records_that_grow_in_json_beyond_a_queue_are_told_whole() {
+    let broker = Broker::start(MEMORY);
+    let mut peer = Peer::welcomed(broker.address());
+    let payload = "\u{1}".repeat(400_000);
+    (0..3).for_each(|_| say(&mut peer, "match/1", &payload));
+    let history = ask(broker.address(), "GET", "/v1/topics/match/1", "", b"");
+    let lines: Vec<Value> = history.text().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(payloads_of(&lines), vec![payload.clone(); 3]);
+    let mut poller = Poller::begun(&broker, "topic=match/1&from=first&limit=1");
+    assert_eq!(poller.messages(3), vec![payload.clone(); 3]);
+    say(&mut peer, "match/1", &payload);
+    assert_eq!(poller.messages(1), [payload]);
+}
+
+#[test]
+fn the_cursor_of_as_many_topics_as_there_may_be_fits_into_a_request() {
+    let broker = Broker::start(MEMORY);
+    let mut peer = Peer::welcomed(broker.address());
+    let query = |count: u32| (1..=count).map(|number| format!("topic=match/{number}")).collect::<Vec<_>>().join("&");
+    Poller::new(&broker, &query(65)).peek("0s").refuses(400, "BAD_PARAMETER");
+    let mut poller = Poller::begun(&broker, &query(64));
+    (1..=64).for_each(|number| say(&mut peer, &format!("match/{number}"), "x"));
+    assert_eq!(poller.messages(64).len(), 64);
+    assert_eq!(poller.poll("0s"), Vec::<Value>::new());
 }
 
 #[test]

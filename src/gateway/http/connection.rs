@@ -33,6 +33,8 @@ use fanwire_wire::Code;
 
 /// Requests of one connection that are begun in one turn; the others wait for the next one.
 const REQUESTS_PER_TURN_MAX: usize = 64;
+/// Bytes of answers that the peer has not read, before no other request is begun.
+const UNREAD_BYTES_MAX: u32 = 256 * 1024;
 /// Bytes behind a request that is being answered, before nothing more is read.
 const HELD_BYTES_MAX: usize = 64 * 1024;
 
@@ -50,6 +52,8 @@ pub struct Http {
     pub(super) has_served: bool,
     /// The peer has ended its side: what it has asked for is answered, and nothing more will come.
     has_peer_ended: bool,
+    /// The next request waits until the peer has read its answers.
+    is_paused: bool,
 }
 
 /// How far the exchange has come.
@@ -106,12 +110,17 @@ impl Http {
             since: begun,
             has_served: false,
             has_peer_ended: false,
+            is_paused: false,
         }
     }
 
     /// Takes bytes that were read. All of `input` is used or kept.
     pub fn receive(&mut self, input: &[u8], context: &mut Context<'_>) -> Outcome {
         match self.take(input, context) {
+            Outcome::Progress(Progress::Idle) if self.has_peer_ended && self.waits_in_vain() => {
+                self.depart(context);
+                Outcome::Progress(Progress::Leave)
+            }
             Outcome::Progress(Progress::Idle) if self.is_ahead() => Outcome::Progress(Progress::Postponed),
             outcome => outcome,
         }
@@ -151,6 +160,12 @@ impl Http {
 
     fn advance(&mut self, context: &mut Context<'_>) -> Outcome {
         for _ in 0..REQUESTS_PER_TURN_MAX {
+            if self.must_pause(context) {
+                return Outcome::Progress(Progress::Postponed);
+            }
+            if context.shard.wants_flush() {
+                break;
+            }
             let step = match &mut self.stage {
                 Stage::Head => self.take_head(context),
                 Stage::Body(_) => self.take_body(context),
@@ -164,6 +179,13 @@ impl Http {
             }
         }
         Outcome::Progress(Progress::More)
+    }
+
+    /// No request is begun while the peer has so much to read: it goes on when all of that is written.
+    fn must_pause(&mut self, context: &Context<'_>) -> bool {
+        let is_between = matches!(self.stage, Stage::Head) && !self.held.is_empty();
+        self.is_paused = is_between && context.shard.queue_bytes(self.session) > UNREAD_BYTES_MAX;
+        self.is_paused
     }
 
     fn take_head(&mut self, context: &mut Context<'_>) -> Step {
@@ -255,6 +277,10 @@ impl Http {
 
     /// Becomes a WebSocket, if all is right with the request.
     fn upgrade(&mut self, head: &Head<'_>, context: &mut Context<'_>) -> Result<Step, Refusal> {
+        if self.has_peer_ended {
+            let ended = "who has ended its side has nothing to say over a WebSocket";
+            return Err(Refusal::from(Reason::BadRequest).because(ended));
+        }
         let mut handshake = Handshake::read(b"GET", 1, head.fields()).map_err(refusal_of_handshake)?;
         if context.settings.http.deflates {
             handshake = handshake.with_deflate(head.fields());
@@ -412,6 +438,7 @@ impl Http {
     /// When [`Http::expire`] has something to do, if nothing comes before.
     pub fn next_deadline(&self, settings: &crate::Settings) -> Option<Time> {
         match self.stage {
+            Stage::Head if self.is_paused => None,
             Stage::Head if self.reader.is_begun() || !self.has_served => Some(self.since + settings.handshake_time_max),
             Stage::Head => Some(self.since + settings.http.idle_time_max),
             Stage::Body(_) => Some(self.since + settings.frame_time_max),
@@ -466,7 +493,11 @@ impl Http {
     /// Ends the connection with a code: its session ends, and the code is the last thing the peer is told, where it can
     /// be told anything.
     pub fn close(&mut self, code: Code, context: &mut Context<'_>) -> Closing {
-        let can_be_told = matches!(self.stage, Stage::Head | Stage::Body(_) | Stage::Polling(_));
+        let can_be_told = match &self.stage {
+            Stage::Head | Stage::Body(_) | Stage::Polling(_) | Stage::Moving(_) => true,
+            Stage::Asking(asking) => !asking.is_telling(),
+            Stage::Streaming | Stage::Parted => false,
+        };
         let is_stream = matches!(self.stage, Stage::Streaming);
         self.depart(context);
         if can_be_told {
@@ -481,9 +512,20 @@ impl Http {
 
     /// The peer has ended its side. Returns whether it is still owed an answer, after which the gateway leaves by
     /// itself: many a program says all that it has to say, ends its side, and listens.
-    pub const fn end_input(&mut self) -> bool {
-        self.has_peer_ended = matches!(self.stage, Stage::Asking(_) | Stage::Polling(_) | Stage::Moving(_));
+    pub fn end_input(&mut self) -> bool {
+        let is_answering = matches!(self.stage, Stage::Asking(_) | Stage::Moving(_));
+        self.has_peer_ended = is_answering && !self.waits_in_vain();
         self.has_peer_ended
+    }
+
+    /// Whether it waits for what will not come from a peer that has ended its side, or for others: a reply, a message.
+    /// Who has gone altogether looks the same as who still listens, and may have asked to wait for long.
+    fn waits_in_vain(&self) -> bool {
+        match &self.stage {
+            Stage::Asking(asking) => asking.waits_for_others(),
+            Stage::Body(_) | Stage::Polling(_) | Stage::Streaming => true,
+            Stage::Head | Stage::Moving(_) | Stage::Parted => false,
+        }
     }
 
     /// The peer has ended its side: its session ends, and what was queued is still flushed. Returns whether it left
@@ -533,10 +575,19 @@ impl Http {
         self.has_served || matches!(self.stage, Stage::Streaming)
     }
 
-    /// Whether the peer has sent so much behind a request that nothing more is read before that is answered.
+    /// Whether the peer has sent so much behind a request that nothing more is read before that is answered, or all
+    /// answers before it are written.
     pub const fn is_ahead(&self) -> bool {
-        matches!(self.stage, Stage::Asking(_) | Stage::Polling(_) | Stage::Moving(_))
-            && self.held.len() > HELD_BYTES_MAX
+        match self.stage {
+            Stage::Asking(_) | Stage::Polling(_) => self.held.len() > HELD_BYTES_MAX,
+            Stage::Moving(_) => true,
+            _ => self.is_paused,
+        }
+    }
+
+    /// Whether a request waits until all answers before it are written.
+    pub const fn is_paused(&self) -> bool {
+        self.is_paused
     }
 
     /// Bytes of what is not complete, or waits for the next turn.

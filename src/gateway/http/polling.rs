@@ -24,6 +24,8 @@ const WAIT: Duration = Duration::from_secs(25);
 const WAIT_MAX: Duration = Duration::from_secs(60);
 /// How long a first answer waits for its topics to begin, however short it is to be: it should tell of them.
 const BEGIN_TIME_MAX: Duration = Duration::from_secs(5);
+/// Topics of one poll: with a place for each a cursor still fits into a request's target.
+const TOPICS_MAX: usize = 64;
 
 /// A request that waits.
 #[derive(Debug)]
@@ -115,6 +117,9 @@ impl Http {
         let policy = query.policy()?;
         let max_rate_hz = query.max_rate_hz()?.unwrap_or(0);
         let group: Box<[u8]> = query.group().unwrap_or_default().into();
+        if query.topics().count() > TOPICS_MAX {
+            return Err(Refusal::from(Reason::BadParameter).because("a poll has 64 topics at the most"));
+        }
         let mut wishes = Vec::new();
         for (number, filter) in (1..).zip(query.topics()) {
             // What a journal keeps is not lost to a full queue unless somebody says so.
@@ -216,7 +221,7 @@ impl Http {
     /// The broker goes down: whoever waits is told so, with what has come.
     pub(super) fn dismiss_poll(&mut self, reconnect_ms: (u32, u32), context: &mut Context<'_>) -> Progress {
         let Stage::Polling(polling) = &self.stage else { return Progress::Idle };
-        context.polls.gather(polling.session, u32::MAX, &context.settings.limits, context.shard);
+        context.polls.gather(polling.session, polling.limit, &context.settings.limits, context.shard);
         self.answer_poll(Some(&crate::native::goaway(reconnect_ms)), context)
     }
 }

@@ -124,6 +124,16 @@ impl Asking {
         Asking { asked, body, exchange, cors, is_put: false, stream: None, told: 0 }
     }
 
+    /// Whether part of the answer is told.
+    pub(super) const fn is_telling(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// Whether somebody else has to answer, who may take long.
+    pub(super) const fn waits_for_others(&self) -> bool {
+        matches!(self.asked, Asked::Request { .. })
+    }
+
     /// Puts the question, if it is not put yet.
     pub(super) fn resume(&mut self, inner: SessionId, context: &mut Context<'_>) -> Heard {
         if self.is_put {
@@ -151,29 +161,32 @@ impl Asking {
     /// Acts on what the inner session was sent, as far as the socket's session has room for what comes of it.
     pub(super) fn hear(&mut self, inner: SessionId, outer: SessionId, context: &mut Context<'_>) -> Heard {
         let mut heard = Heard::waiting(Progress::Idle);
-        while heard.ended.is_none()
-            && context.shard.queue_bytes(outer) as usize + heard.out.len() < AHEAD_BYTES_MAX as usize
-        {
+        let room_bytes = (AHEAD_BYTES_MAX as usize).saturating_sub(context.shard.queue_bytes(outer) as usize);
+        while heard.ended.is_none() && heard.out.len() < room_bytes {
             let bytes = front(inner, context);
             if bytes.is_empty() {
                 break;
             }
-            context.shard.advance(inner, bytes.len(), false);
-            self.take_frames(&bytes, &mut heard, context);
+            let used = self.take_frames(&bytes, room_bytes, &mut heard, context);
+            context.shard.advance(inner, used, false);
         }
         heard
     }
 
-    fn take_frames(&mut self, mut bytes: &[u8], heard: &mut Heard, context: &Context<'_>) {
+    /// Frame by frame: some grow to several times their size. Returns the bytes of those that were taken.
+    fn take_frames(&mut self, bytes: &[u8], room_bytes: usize, heard: &mut Heard, context: &Context<'_>) -> usize {
         let mut inbox = Inbox::default();
         let frame_bytes_max = context.settings.limits.frame_bytes_max.saturating_mul(2);
+        let mut rest = bytes;
         while heard.ended.is_none()
-            && let Ok(Some(frame)) = inbox.next_frame(&mut bytes, frame_bytes_max)
+            && heard.out.len() < room_bytes
+            && let Ok(Some(frame)) = inbox.next_frame(&mut rest, frame_bytes_max)
         {
             if let Ok(decoded) = decode(frame, Direction::ToClient) {
                 self.take_frame(&decoded, heard);
             }
         }
+        bytes.len() - rest.len()
     }
 
     fn take_frame(&mut self, decoded: &Decoded<'_>, heard: &mut Heard) {

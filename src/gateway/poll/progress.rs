@@ -4,6 +4,7 @@
 //! read from its journal does not count it: it comes to that one as history (protocol.md section 5.5).
 
 use super::cursor::Place;
+use super::session::Wish;
 use fanwire_wire::frame::Start;
 use fanwire_wire::{Limits, TopicFilter, TopicName};
 use serde::Deserialize;
@@ -14,6 +15,8 @@ use std::borrow::Cow;
 pub(super) struct Progress {
     filter: Box<[u8]>,
     is_exact: bool,
+    /// What it is told of several topics comes in the order of their journal. At a rate each topic has its own pace.
+    is_ordered: bool,
     /// It begins with records, so that an empty history means that all that comes is new.
     begins_at_records: bool,
     /// It was told what became of it.
@@ -47,16 +50,19 @@ struct Told<'a> {
 }
 
 impl Progress {
-    pub(super) fn new(filter: &[u8], start: Start) -> Self {
+    pub(super) fn new(wish: &Wish) -> Self {
+        let Wish { filter, start, max_rate_hz, .. } = wish;
+        let is_exact = !filter.contains(&b'+') && !filter.contains(&b'#');
         Progress {
-            filter: filter.into(),
-            is_exact: !filter.contains(&b'+') && !filter.contains(&b'#'),
+            filter: filter.clone(),
+            is_exact,
+            is_ordered: is_exact || *max_rate_hz == 0,
             begins_at_records: matches!(start, Start::First | Start::LastValue | Start::Last { .. }),
             is_told: false,
             is_live: false,
             is_over: false,
             epoch: 0,
-            last: match start {
+            last: match *start {
                 Start::Resume { last, .. } => Some(last),
                 _ => None,
             },
@@ -68,6 +74,7 @@ impl Progress {
         match self.last {
             _ if self.is_over || !self.is_told => Place::Unknown,
             _ if self.epoch == 0 => Place::Live,
+            _ if !self.is_ordered => Place::Unknown,
             Some(last) => Place::Behind { epoch: self.epoch, last },
             None => Place::Unknown,
         }
@@ -147,9 +154,33 @@ pub(super) fn note(topics: &mut [Progress], object: &[u8], limits: &Limits) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fanwire_wire::frame::Policy;
+
+    #[test]
+    fn several_topics_at_a_rate_are_told_in_no_order_and_have_no_place() {
+        let told = [
+            r#"{"type":"subscribed","subscription":1,"outcome":"live","epoch":7}"#,
+            r#"{"type":"message","topic":"a/b","sequence":3,"position":12,"payload":""}"#,
+        ];
+        for (max_rate_hz, place) in [(0, Place::Behind { epoch: 7, last: 12 }), (1, Place::Unknown)] {
+            let filter = b"a/+"[..].into();
+            let group = Box::default();
+            let wish = Wish { filter, group, policy: Policy::Conflate, max_rate_hz, start: Start::Live };
+            let mut topics = [Progress::new(&wish)];
+            told.iter().for_each(|object| note(&mut topics, object.as_bytes(), &Limits::default()));
+            assert_eq!(topics[0].place(), place);
+        }
+    }
 
     fn topics(filters: &[&str], start: Start) -> Vec<Progress> {
-        filters.iter().map(|filter| Progress::new(filter.as_bytes(), start)).collect()
+        let wish = |filter: &&str| Wish {
+            filter: filter.as_bytes().into(),
+            group: Box::default(),
+            policy: Policy::CatchUp,
+            max_rate_hz: 0,
+            start,
+        };
+        filters.iter().map(|filter| Progress::new(&wish(filter))).collect()
     }
 
     fn note_all(topics: &mut [Progress], objects: &[&str]) -> Vec<Option<(u64, u64)>> {

@@ -70,7 +70,7 @@ impl Poll {
             session,
             secret,
             fingerprint: fingerprint(wishes.iter().map(|wish| &*wish.filter)),
-            topics: wishes.iter().map(|wish| Progress::new(&wish.filter, wish.start)).collect(),
+            topics: wishes.iter().map(Progress::new).collect(),
             wishes: (1..).zip(wishes).collect(),
             answer: 0,
             kept: Vec::new(),

@@ -28,6 +28,8 @@ use fanwire_wire::Code;
 
 /// Bytes that messages of one connection are inflated to in one turn: a few bytes read may become very many.
 const INFLATED_PER_TURN_MAX: usize = 256 * 1024;
+/// What a message counts for at the least.
+const INFLATED_BYTES_MIN: usize = 4 * 1024;
 
 /// A WebSocket at work: its machine, and what is incomplete.
 #[derive(Debug)]
@@ -157,7 +159,8 @@ impl<'a> WebSocket<'a> {
             let item = match item {
                 Item::Deflated { is_text, deflated } => {
                     inflated = inflate(deflated, message_bytes_max as usize)?;
-                    inflated_bytes += inflated.len();
+                    // Beginning costs, too, however little comes of it.
+                    inflated_bytes += inflated.len().max(INFLATED_BYTES_MIN);
                     inflated_item(is_text, &inflated)?
                 }
                 item => item,
