@@ -85,6 +85,14 @@ impl Stream {
         data
     }
 
+    /// How the next subscription of several begins.
+    #[track_caller]
+    fn begun(&mut self) -> String {
+        let (_, event, data) = self.event();
+        assert_eq!(event, "subscribed", "{data}");
+        data["outcome"].as_str().expect("a name").to_owned()
+    }
+
     /// The next message: its id and payload. Notices in between are read over.
     #[track_caller]
     fn message(&mut self) -> (Option<String>, String) {
@@ -128,15 +136,19 @@ fn a_live_stream_tells_what_is_published_and_has_no_ids_where_nothing_is_kept() 
 fn several_live_topics_share_a_stream() {
     let broker = Broker::start(MEMORY);
     let mut stream = Stream::open(&broker, "topic=chat&topic=match/%2B&topic=news/%23");
-    (0..3).for_each(|_| assert_eq!(stream.notice("subscribed")["outcome"], "live"));
+    (0..3).for_each(|_| assert_eq!(stream.begun(), "live"));
     let mut peer = Peer::welcomed(broker.address());
     for topic in ["chat", "match/1", "news/a/b", "match/1"] {
         say(&mut peer, topic, AckLevel::Routed, topic);
         assert_eq!(stream.message().1, topic);
     }
-    for target in ["/v1/sse?topic=match/1&topic=match/2&from=first", "/v1/sse?topic=match/1&from=tomorrow"] {
-        ask(broker.address(), "GET", target, "", b"").refuses(400, "BAD_PARAMETER");
-    }
+    let target = "/v1/sse?topic=match/1&from=tomorrow";
+    ask(broker.address(), "GET", target, "", b"").refuses(400, "BAD_PARAMETER");
+    let target = "/v1/sse?topic=match/1&topic=chat&from=first";
+    ask(broker.address(), "GET", target, "", b"").refuses(422, "START_UNAVAILABLE");
+    let many: String = (0..65).map(|number| format!("topic=match/{number}&")).collect();
+    let target = format!("/v1/sse?{many}from=first");
+    ask(broker.address(), "GET", &target, "", b"").refuses(400, "BAD_PARAMETER");
     ask(broker.address(), "GET", "/v1/sse?topic=chat&from=first", "", b"").refuses(422, "START_UNAVAILABLE");
     for id in ["x", "1", "1-2-3", "-1"] {
         let fields = format!("Last-Event-ID: {id}\r\n");
@@ -146,18 +158,114 @@ fn several_live_topics_share_a_stream() {
 
 /// `EventSource` comes back by itself and brings the last id that it saw; an answer other than 200 ends it for good.
 #[test]
-fn a_stream_of_several_topics_that_broke_can_come_back() {
+fn a_stream_of_several_topics_is_not_refused_for_an_id_that_is_none_of_its_own() {
     let broker = Broker::start(MEMORY);
-    let query = "topic=match/1&topic=match/2";
-    let mut stream = Stream::open(&broker, query);
     let mut peer = Peer::welcomed(broker.address());
-    say(&mut peer, "match/1", AckLevel::Routed, "one");
-    let (id, _) = stream.message();
-    drop(stream);
-    let mut stream = Stream::resume(&broker, query, Some(id.as_deref().unwrap_or("1-1")));
-    (0..2).for_each(|_| assert_eq!(stream.notice("subscribed")["outcome"], "live", "what was missed is not claimed"));
-    say(&mut peer, "match/2", AckLevel::Routed, "two");
-    assert_eq!(stream.message().1, "two");
+    let query = "topic=match/1&topic=match/2";
+    let mut other = Stream::open(&broker, "topic=match/2&topic=match/1");
+    say(&mut peer, "match/1", AckLevel::Routed, "zero");
+    let (id, _) = other.message();
+    for id in [id.as_deref(), Some("1-1"), Some("x")] {
+        let mut stream = Stream::resume(&broker, query, id);
+        (0..2).for_each(|_| assert_eq!(stream.begun(), "live", "what was missed is not claimed"));
+        say(&mut peer, "match/2", AckLevel::Routed, "two");
+        assert_eq!(stream.message().1, "two");
+    }
+}
+
+/// Each id tells of all topics, those of which nothing has come included.
+#[test]
+fn a_stream_of_several_topics_that_broke_goes_on_with_each_of_them_where_it_was() {
+    let data = DataDirectory::new();
+    let config = configuration(data.path(), "");
+    let query = "topic=match/1&topic=chat&topic=match/quiet&topic=match/wild/%2B";
+    let broker = Broker::start(&config);
+    let mut stream = Stream::open(&broker, query);
+    (0..4).for_each(|_| assert_eq!(stream.begun(), "live"));
+    let mut peer = Peer::welcomed(broker.address());
+    let mut id = None;
+    for topic in ["match/1", "chat", "match/wild/a", "match/1"] {
+        let ack = if topic == "chat" { AckLevel::Routed } else { AckLevel::Durable };
+        say(&mut peer, topic, ack, topic);
+        let (told, payload) = stream.message();
+        assert_eq!((told.is_some(), &*payload), (topic != "chat", topic), "an id where a place has moved");
+        id = told.or(id);
+    }
+    broker.kill();
+    stream.web.wait_for_loss();
+
+    let broker = Broker::start(&config);
+    let mut peer = Peer::welcomed(broker.address());
+    let missed = ["match/quiet", "match/wild/b", "match/1"];
+    missed.iter().for_each(|topic| say(&mut peer, topic, AckLevel::Durable, &format!("{topic} missed")));
+    let mut stream = Stream::resume(&broker, query, id.as_deref());
+    let mut outcomes = Vec::new();
+    let mut told = Vec::new();
+    while told.len() < missed.len() {
+        match stream.event() {
+            (_, event, data) if event == "subscribed" => {
+                outcomes.push((data["subscription"].as_u64(), data["outcome"].as_str().expect("a name").to_owned()));
+            }
+            (_, event, data) if event == "message" => {
+                told.push(data["payload"].as_str().expect("text").to_owned());
+            }
+            (_, event, data) => assert_eq!(event, "caught_up", "{data}"),
+        }
+    }
+    told.sort();
+    assert_eq!(told, ["match/1 missed", "match/quiet missed", "match/wild/b missed"]);
+    let expected = [(1, "resumed"), (2, "live"), (3, "history"), (4, "resumed")];
+    outcomes.sort();
+    assert_eq!(outcomes, expected.map(|(number, outcome)| (Some(number), outcome.to_owned())));
+    say(&mut peer, "chat", AckLevel::Routed, "and on");
+    assert_eq!(stream.message().1, "and on");
+}
+
+/// The ids are those of what was read, whether it came live or, where the queue was full, from the journal.
+#[test]
+fn a_stream_of_several_topics_that_falls_behind_resumes_over_kills_without_a_gap_and_without_a_duplicate() {
+    const KILLS: usize = 2;
+    const EACH: usize = 2_000;
+    let data = DataDirectory::new();
+    let config = configuration(data.path(), "").replace("[limits]", "[limits]\nqueue_bytes_max = \"400KiB\"");
+    let query = "topic=match/1&topic=match/2/%2B&policy=catch-up";
+    let mut told: [Vec<usize>; 2] = Default::default();
+    let (mut id, mut published, mut has_fallen_behind) = (None, 0, false);
+    let padding = "p".repeat(6_000);
+    for kill in 0..=KILLS {
+        let broker = Broker::start(&config);
+        let mut stream = Stream::resume(&broker, query, id.as_deref());
+        (0..2).for_each(|_| assert_eq!(stream.begun(), if kill == 0 { "live" } else { "resumed" }));
+        let mut peer = Peer::welcomed(broker.address());
+        // Nothing is read meanwhile, of much more than sockets and the queue hold.
+        for _ in 0..EACH {
+            let topic = ["match/1", "match/2/x"][published % 2];
+            peer.send(publish(topic, AckLevel::None, format!("{published}:{padding}").as_bytes()));
+            published += 1;
+        }
+        say(&mut peer, "match/other", AckLevel::Durable, "all before it is kept");
+        let until = if kill == KILLS { published } else { published - EACH / 2 };
+        while told[0].len() + told[1].len() < until {
+            let (now, event, data) = stream.event();
+            id = now.or(id);
+            match &*event {
+                "message" => {
+                    let payload = data["payload"].as_str().expect("text");
+                    let number: usize = payload.split(':').next().and_then(|text| text.parse().ok()).expect("a number");
+                    let next = told[number % 2].last().map_or(number % 2, |last| last + 2);
+                    assert_eq!(number, next, "none is missing, and none comes twice");
+                    told[number % 2].push(number);
+                }
+                "cursor" => has_fallen_behind = true,
+                _ => assert_eq!(event, "caught_up", "{data}"),
+            }
+        }
+        if kill < KILLS {
+            broker.kill();
+            stream.web.wait_for_loss();
+        }
+    }
+    assert!(has_fallen_behind, "the queue was full");
 }
 
 /// The same for one topic, whatever was asked for when it began.

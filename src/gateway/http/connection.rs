@@ -13,6 +13,8 @@
 //! request asks of the shard is asked by another one, its `inner` session (`question`): a client of the shard like any
 //! other, whose queue is read here and not by a socket.
 //!
+//! A stream of several topics has an inner session, too, where it resumes (`relay`).
+//!
 //! A request that comes while another one is being answered waits in `held`, and more than that is not read.
 
 use super::admission::admit;
@@ -22,6 +24,7 @@ use super::origin::OwnCors;
 use super::polling::Polling;
 use super::prepared::Prepared;
 use super::question::{Asked, Asking, Heard};
+use super::relay::Relay;
 use super::{BodyReader, Cors, Reason, Refusal, Route, Status};
 use crate::sse::{self, HEARTBEAT};
 use crate::stats::Kind;
@@ -42,7 +45,7 @@ const HELD_BYTES_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Http {
     pub(super) session: SessionId,
-    inner: Option<SessionId>,
+    pub(super) inner: Option<SessionId>,
     reader: HeadReader,
     /// What came and is not used.
     pub(super) held: Vec<u8>,
@@ -65,7 +68,7 @@ pub(super) enum Stage {
     Polling(Box<Polling>),
     /// Nothing more is read: as soon as all answers are written, the connection moves to the reactor of this number.
     Moving(u8),
-    Streaming,
+    Streaming(Option<Box<Relay>>),
     Parted,
 }
 
@@ -130,7 +133,7 @@ impl Http {
         match &mut self.stage {
             Stage::Parted => return Outcome::Progress(Progress::Idle),
             // What a client says while it is told events has no meaning.
-            Stage::Streaming => return Outcome::Progress(Progress::Idle),
+            Stage::Streaming(_) => return Outcome::Progress(Progress::Idle),
             // It is for who has the connection next.
             Stage::Moving(reactor) => {
                 let reactor = *reactor;
@@ -169,7 +172,9 @@ impl Http {
             let step = match &mut self.stage {
                 Stage::Head => self.take_head(context),
                 Stage::Body(_) => self.take_body(context),
-                Stage::Asking(_) | Stage::Polling(_) | Stage::Moving(_) | Stage::Streaming | Stage::Parted => Step::Dry,
+                Stage::Asking(_) | Stage::Polling(_) | Stage::Moving(_) | Stage::Streaming(_) | Stage::Parted => {
+                    Step::Dry
+                }
             };
             match step {
                 Step::Done => {}
@@ -365,6 +370,10 @@ impl Http {
             let progress = self.go_on_polling(context);
             return self.go_on_behind(progress);
         }
+        if matches!(self.stage, Stage::Streaming(_)) {
+            self.pass_on(context);
+            return Progress::Idle;
+        }
         let (Stage::Asking(asking), Some(inner)) = (&mut self.stage, self.inner) else {
             self.drop_unheard(context);
             return Progress::Idle;
@@ -372,6 +381,13 @@ impl Http {
         let heard = asking.hear(inner, self.session, context);
         let progress = self.note_heard(heard, context);
         self.go_on_behind(progress)
+    }
+
+    /// Passes on what a stream of several topics was sent.
+    fn pass_on(&mut self, context: &mut Context<'_>) {
+        if let (Stage::Streaming(Some(relay)), Some(inner)) = (&mut self.stage, self.inner) {
+            relay.pass_on(inner, self.session, context);
+        }
     }
 
     /// When a request is answered another one may stand in `held`, or none will ever come.
@@ -442,7 +458,7 @@ impl Http {
             Stage::Head if self.reader.is_begun() || !self.has_served => Some(self.since + settings.handshake_time_max),
             Stage::Head => Some(self.since + settings.http.idle_time_max),
             Stage::Body(_) => Some(self.since + settings.frame_time_max),
-            Stage::Streaming => Some(self.since + settings.http.heartbeat_period),
+            Stage::Streaming(_) => Some(self.since + settings.http.heartbeat_period),
             Stage::Polling(ref polling) => Some(polling.next_deadline()),
             Stage::Asking(_) | Stage::Moving(_) | Stage::Parted => None,
         }
@@ -458,7 +474,7 @@ impl Http {
                 let progress = self.go_on_polling(context);
                 return self.go_on_behind(progress);
             }
-            Stage::Streaming => {
+            Stage::Streaming(_) => {
                 self.since = context.now;
                 if context.shard.is_flushed(self.session) {
                     self.answer(context, |out| out.extend_from_slice(HEARTBEAT));
@@ -479,7 +495,7 @@ impl Http {
     /// The broker goes down: a stream is told so, and who waits for messages; between requests there is nothing to say,
     /// and the next one's answer is the last.
     pub fn go_away(&mut self, reconnect_ms: (u32, u32), context: &mut Context<'_>) -> Progress {
-        if matches!(self.stage, Stage::Streaming) {
+        if matches!(self.stage, Stage::Streaming(_)) {
             self.answer(context, |out| sse::write_closing(Code::Draining, out));
         }
         self.dismiss_poll(reconnect_ms, context)
@@ -496,9 +512,9 @@ impl Http {
         let can_be_told = match &self.stage {
             Stage::Head | Stage::Body(_) | Stage::Polling(_) | Stage::Moving(_) => true,
             Stage::Asking(asking) => !asking.is_telling(),
-            Stage::Streaming | Stage::Parted => false,
+            Stage::Streaming(_) | Stage::Parted => false,
         };
-        let is_stream = matches!(self.stage, Stage::Streaming);
+        let is_stream = matches!(self.stage, Stage::Streaming(_));
         self.depart(context);
         if can_be_told {
             let exchange = Exchange::closing().at(context.wall_us);
@@ -523,7 +539,7 @@ impl Http {
     fn waits_in_vain(&self) -> bool {
         match &self.stage {
             Stage::Asking(asking) => asking.waits_for_others(),
-            Stage::Body(_) | Stage::Polling(_) | Stage::Streaming => true,
+            Stage::Body(_) | Stage::Polling(_) | Stage::Streaming(_) => true,
             Stage::Head | Stage::Moving(_) | Stage::Parted => false,
         }
     }
@@ -532,6 +548,7 @@ impl Http {
     /// in the middle of a request.
     pub fn depart(&mut self, context: &mut Context<'_>) -> bool {
         let is_torn = matches!(self.stage, Stage::Body(_)) || self.reader.is_begun();
+        self.pass_on(context);
         self.let_go(context);
         self.stage = Stage::Parted;
         self.held = Vec::new();
@@ -548,7 +565,7 @@ impl Http {
     /// What it is at the moment.
     pub const fn kind(&self) -> Kind {
         match self.stage {
-            Stage::Streaming => Kind::Sse,
+            Stage::Streaming(_) => Kind::Sse,
             Stage::Polling(_) => Kind::Poll,
             Stage::Head | Stage::Body(_) | Stage::Asking(_) | Stage::Moving(_) | Stage::Parted => Kind::Http,
         }
@@ -572,7 +589,7 @@ impl Http {
 
     /// Whether an exchange has come to its end, or streams.
     pub const fn is_open(&self) -> bool {
-        self.has_served || matches!(self.stage, Stage::Streaming)
+        self.has_served || matches!(self.stage, Stage::Streaming(_))
     }
 
     /// Whether the peer has sent so much behind a request that nothing more is read before that is answered, or all
@@ -595,7 +612,7 @@ impl Http {
         let body_bytes = match &self.stage {
             Stage::Body(receiving) => receiving.body.len(),
             Stage::Asking(asking) => asking.held_bytes(),
-            Stage::Head | Stage::Polling(_) | Stage::Moving(_) | Stage::Streaming | Stage::Parted => 0,
+            Stage::Head | Stage::Polling(_) | Stage::Moving(_) | Stage::Streaming(_) | Stage::Parted => 0,
         };
         self.held.len() + body_bytes
     }

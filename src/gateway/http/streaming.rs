@@ -1,13 +1,19 @@
 //! Server-sent events: a request that turns its connection into a stream of them.
 
 use super::answer::{Answer, Cache, Exchange, Framing, MediaType};
+use super::checkpoint::Checkpoint;
 use super::connection::{Http, Stage, Step};
+use super::relay::Relay;
 use super::{Cors, Head, HeaderValue, Query, Reason, Refusal, Status};
+use crate::poll::Place;
 use crate::{Context, EVENT_STREAM, sse};
 use fanwire_core::Handled;
 use fanwire_core::command::{Command, Subscribe};
 use fanwire_wire::Code;
 use fanwire_wire::frame::{Policy, Start};
+
+/// Topics of one stream that its id tells of: it has to come back in a request's head.
+const RESUMED_TOPICS_MAX: usize = 64;
 
 impl Http {
     /// Becomes a stream of events.
@@ -19,11 +25,11 @@ impl Http {
         cors: Cors<'_>,
         context: &mut Context<'_>,
     ) -> Result<Step, Refusal> {
-        let start = start_of_stream(query, head)?;
+        let asked = query.start()?.unwrap_or(Start::Live);
         let policy = query.policy()?;
         let max_rate_hz = query.max_rate_hz()?.unwrap_or(0);
         let group = query.group().unwrap_or_default();
-        let wish = |(number, filter)| Subscribe {
+        let wish = |(number, (filter, start))| Subscribe {
             subscription: number,
             filter,
             group,
@@ -34,7 +40,18 @@ impl Http {
             start,
         };
         let filters: Vec<&[u8]> = query.topics().collect();
-        let wishes: Vec<Subscribe<'_>> = (1..).zip(filters).map(wish).collect();
+        let live = |filter| wish((1, (filter, Start::Live)));
+        let is_several = filters.len() > 1;
+        let checkpoint = if is_several { self.checkpoint(&filters, &live, head, context)? } else { None };
+        let starts: Vec<Start> = match &checkpoint {
+            Some(checkpoint) => checkpoint.starts(asked),
+            None if !is_several => vec![start_of_one(asked, head)?],
+            None if filters.len() > RESUMED_TOPICS_MAX && asked != Start::Live => return Err(too_many_topics()),
+            None => vec![asked; filters.len()],
+        };
+        let topics = filters.into_iter().zip(starts);
+        let relay = checkpoint.map(|checkpoint| Box::new(Relay::new(checkpoint, topics.clone())));
+        let wishes: Vec<Subscribe<'_>> = (1..).zip(topics).map(wish).collect();
         for wish in &wishes {
             context.shard.check_subscription(self.session, wish).map_err(|code| match code {
                 // Nobody asked for the policy that a start has of itself.
@@ -51,37 +68,64 @@ impl Http {
         });
         context.shard.switch_encoding(self.session, EVENT_STREAM);
         self.close_inner(context);
-        self.stage = Stage::Streaming;
+        let listener = match relay {
+            None => self.session,
+            Some(_) => *self.inner.insert(context.shard.open_session(EVENT_STREAM)),
+        };
+        self.stage = Stage::Streaming(relay);
         self.held = Vec::new();
         for wish in wishes {
             // What is refused or has to wait from here on was possible a moment ago.
-            let handled = context.shard.handle(self.session, &Command::Subscribe(wish));
+            let handled = context.shard.handle(listener, &Command::Subscribe(wish));
             if !matches!(handled, Ok(Handled::Done)) {
                 return Ok(self.leave(context));
             }
         }
         Ok(Step::Dry)
     }
+
+    /// How far a stream of several topics has come, if it can resume. An id that is not its own must not be refused:
+    /// `EventSource` brings it back by itself, and an answer that is no stream ends it for good.
+    fn checkpoint<'a>(
+        &self,
+        filters: &[&'a [u8]],
+        live: &impl Fn(&'a [u8]) -> Subscribe<'a>,
+        head: &Head<'_>,
+        context: &Context<'_>,
+    ) -> Result<Option<Checkpoint>, Refusal> {
+        let id = head.single("last-event-id")?;
+        let resumes: Vec<bool> = filters.iter().map(|filter| self.resumes(&live(filter), context)).collect();
+        if filters.len() > RESUMED_TOPICS_MAX || !resumes.contains(&true) {
+            return Ok(None);
+        }
+        let brought = id.and_then(|id| Checkpoint::parse(id, filters));
+        let mut checkpoint = brought.unwrap_or_else(|| Checkpoint::new(filters, context.wall_us));
+        for (place, _) in checkpoint.places.iter_mut().zip(resumes).filter(|(_, resumes)| !resumes) {
+            *place = Place::Live;
+        }
+        Ok(Some(checkpoint))
+    }
+
+    /// Whether a topic of several can go on where it was: it lies in a journal, and the order of positions is seen.
+    fn resumes(&self, wish: &Subscribe<'_>, context: &Context<'_>) -> bool {
+        let is_wildcard = wish.filter.contains(&b'+') || wish.filter.contains(&b'#');
+        let kept = Subscribe { policy: Policy::CatchUp, max_rate_hz: 0, ..*wish };
+        let is_kept = context.shard.check_subscription(self.session, &kept).is_ok();
+        is_kept && !(wish.policy == Policy::Conflate && is_wildcard)
+    }
 }
 
-/// Where a stream begins: behind what the client has got before it broke, or where the query says.
-fn start_of_stream(query: &Query<'_>, head: &Head<'_>) -> Result<Start, Refusal> {
-    let asked = query.start()?.unwrap_or(Start::Live);
-    if query.topics().count() > 1 {
-        return start_of_several(asked);
-    }
+/// Where a stream of one topic begins: behind what the client has got before it broke, or where the query says.
+fn start_of_one(asked: Start, head: &Head<'_>) -> Result<Start, Refusal> {
     let Some(id) = head.single("last-event-id")?.filter(|id| !id.is_empty()) else { return Ok(asked) };
     let bad = || Refusal::from(Reason::BadParameter).because("Last-Event-ID is none of this broker's");
     let (epoch, last) = sse::parse_id(id).ok_or_else(bad)?;
     Ok(Start::Resume { epoch, last })
 }
 
-/// An id can't tell of several topics how far they came. One that a client brings back by itself must not be refused
-/// for it, or no such stream would outlive its first connection: it begins live, and is told that it does.
-fn start_of_several(asked: Start) -> Result<Start, Refusal> {
-    if asked == Start::Live {
-        return Ok(asked);
-    }
-    Err(Refusal::from(Reason::BadParameter)
-        .because("a stream that does not begin live has one topic: an id can't tell of several how far they came"))
+/// It would begin anew each time that it breaks.
+fn too_many_topics() -> Refusal {
+    Refusal::from(Reason::BadParameter).because(format!(
+        "a stream of more than {RESUMED_TOPICS_MAX} topics begins live: an id can't tell of so many how far they came"
+    ))
 }

@@ -63,7 +63,7 @@ impl Cursor {
             secret: secret(parts.next()?)?,
             answer: number(parts.next()?)?,
             topics: number(parts.next()?)?,
-            places: parts.map(place).collect::<Option<_>>()?,
+            places: parts.map(Place::parse).collect::<Option<_>>()?,
         })
     }
 }
@@ -72,14 +72,31 @@ impl fmt::Display for Cursor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Cursor { reactor, slot, secret, answer, topics, places } = self;
         write!(formatter, "{reactor}-{slot}-{secret:0SECRET_DIGITS$x}-{answer}-{topics}")?;
-        for place in places {
-            match place {
-                Place::Behind { epoch, last } => write!(formatter, "-{epoch}.{last}")?,
-                Place::Live => formatter.write_str("-_")?,
-                Place::Unknown => formatter.write_str("-x")?,
+        places.iter().try_for_each(|place| write!(formatter, "-{place}"))
+    }
+}
+
+impl Place {
+    /// Reads one of the places that are in what a client has brought back.
+    pub(crate) fn parse(text: &str) -> Option<Place> {
+        match text {
+            "_" => Some(Place::Live),
+            "x" => Some(Place::Unknown),
+            _ => {
+                let (epoch, last) = text.split_once('.')?;
+                Some(Place::Behind { epoch: number(epoch)?, last: number(last)? })
             }
         }
-        Ok(())
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Behind { epoch, last } => write!(formatter, "{epoch}.{last}"),
+            Place::Live => formatter.write_str("_"),
+            Place::Unknown => formatter.write_str("x"),
+        }
     }
 }
 
@@ -91,24 +108,13 @@ pub fn fingerprint<'a>(topics: impl Iterator<Item = &'a [u8]>) -> u32 {
 }
 
 /// Digits alone: the standard library takes a sign too.
-fn number<N: std::str::FromStr>(text: &str) -> Option<N> {
+pub(crate) fn number<N: std::str::FromStr>(text: &str) -> Option<N> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 fn secret(text: &str) -> Option<u128> {
     let is_one = text.len() == SECRET_DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_one.then(|| u128::from_str_radix(text, 16).ok()).flatten()
-}
-
-fn place(text: &str) -> Option<Place> {
-    match text {
-        "_" => Some(Place::Live),
-        "x" => Some(Place::Unknown),
-        _ => {
-            let (epoch, last) = text.split_once('.')?;
-            Some(Place::Behind { epoch: number(epoch)?, last: number(last)? })
-        }
-    }
 }
 
 #[cfg(test)]

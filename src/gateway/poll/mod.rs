@@ -21,9 +21,10 @@
 
 mod cursor;
 mod polls;
-mod progress;
+pub(crate) mod progress;
 mod session;
 
+pub(crate) use cursor::number;
 pub use cursor::{Cursor, Place, fingerprint};
 pub use polls::{Polls, Seat, Settings};
 pub(crate) use session::Wish;

@@ -1,4 +1,5 @@
-//! How far each topic of a poll has come, as its objects tell, so that it can go on without its session.
+//! How far each topic of a poll has come, as its objects tell, so that it can go on without its session. The same of a
+//! stream of events that has several.
 //!
 //! A message that several filters match comes once, and is the next record of those that are live. One that is being
 //! read from its journal does not count it: it comes to that one as history (protocol.md section 5.5).
@@ -12,7 +13,7 @@ use std::borrow::Cow;
 
 /// One topic of a poll.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     filter: Box<[u8]>,
     is_exact: bool,
     /// What it is told of several topics comes in the order of their journal. At a rate each topic has its own pace.
@@ -50,7 +51,7 @@ struct Told<'a> {
 }
 
 impl Progress {
-    pub(super) fn new(wish: &Wish) -> Self {
+    pub(crate) fn new(wish: &Wish) -> Self {
         let Wish { filter, start, max_rate_hz, .. } = wish;
         let is_exact = !filter.contains(&b'+') && !filter.contains(&b'#');
         Progress {
@@ -70,7 +71,7 @@ impl Progress {
     }
 
     /// Where it goes on without its session.
-    pub(super) fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> Place {
         match self.last {
             _ if self.is_over || !self.is_told => Place::Unknown,
             _ if self.epoch == 0 => Place::Live,
@@ -128,7 +129,7 @@ impl Progress {
 }
 
 /// Notes what an object of the broker's own tells of all topics of a poll, whose subscriptions are numbered from 1.
-pub(super) fn note(topics: &mut [Progress], object: &[u8], limits: &Limits) {
+pub(crate) fn note(topics: &mut [Progress], object: &[u8], limits: &Limits) {
     // Most messages are of no journal, and tell nothing.
     if topics.iter().all(|topic| topic.is_told && topic.epoch == 0) && object.starts_with(br#"{"type":"message""#) {
         return;
