@@ -38,6 +38,7 @@ impl Answer {
 
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
+        assert!(self.body.ends_with(b"}\n"), "a terminal's next line is its own: {self:?}");
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 

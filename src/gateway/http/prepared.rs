@@ -72,7 +72,8 @@ fn readiness(context: &Context<'_>) -> Prepared {
     let told = Readiness { ready, draining: context.is_draining, journals_failed: failed };
     let status = if ready { Status::OK } else { Status::SERVICE_UNAVAILABLE };
     // Names and truth values can always be written.
-    let body = serde_json::to_vec(&told).unwrap_or_default();
+    let mut body = serde_json::to_vec(&told).unwrap_or_default();
+    body.push(b'\n');
     Prepared::Fresh { status, media: MediaType::Json, body: Cow::Owned(body) }
 }
 

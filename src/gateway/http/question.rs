@@ -237,7 +237,7 @@ impl Asking {
     }
 
     fn tell_accepted(&self) -> Heard {
-        self.tell(Status::ACCEPTED, MediaType::Json, br#"{"ack":"none"}"#)
+        self.tell(Status::ACCEPTED, MediaType::Json, b"{\"ack\":\"none\"}\n")
     }
 
     fn tell_ack(&self, level: AckLevel, sequence: u64, is_duplicate: bool) -> Heard {
@@ -248,7 +248,7 @@ impl Asking {
         if is_duplicate {
             body.push_str(r#","duplicate":true"#);
         }
-        body.push('}');
+        body.push_str("}\n");
         self.tell(Status::OK, MediaType::Json, body.as_bytes())
     }
 

@@ -106,7 +106,9 @@ impl Stats {
             journals: self.journal_rows(),
         };
         // Names and numbers can always be written.
-        serde_json::to_vec(&report).unwrap_or_default()
+        let mut body = serde_json::to_vec(&report).unwrap_or_default();
+        body.push(b'\n');
+        body
     }
 
     fn topic_rows(&self, moment: &Moment<'_>) -> Vec<TopicRow> {
