@@ -17,7 +17,7 @@ use crate::json;
 use fanwire_core::journal::history::HistoryRecord;
 use fanwire_core::{Address, Delivery, Encoding, Event, HistoryOf, Numbers};
 use fanwire_wire::Code;
-use fanwire_wire::frame::{Refusal, Scope};
+use fanwire_wire::frame::{Goaway, Refusal, Scope};
 use std::io::Write;
 
 /// A comment, which every `EventSource` drops: it keeps proxies from closing a stream that is silent.
@@ -32,6 +32,20 @@ pub fn write_closing(code: Code, out: &mut Vec<u8>) {
     let refusal = Refusal::new(Scope::Connection, code, 0, code.meaning());
     out.extend_from_slice(b"event: error\n");
     write_data(out, |out| json::error(&refusal, None, out));
+}
+
+/// Appends that the broker goes down, and when to come back: to `EventSource`, which knows no window, how long to wait.
+pub fn write_goaway(goaway: &Goaway<'_>, connection_id: u64, out: &mut Vec<u8>) {
+    // Writing to a vector can't fail.
+    let _ = write!(out, "event: goaway\nretry: {}\n", spread(goaway, connection_id));
+    write_data(out, |out| json::goaway(goaway, out));
+}
+
+/// A connection's own moment of a window. Numbers one after the other are spread evenly by the golden ratio.
+fn spread(goaway: &Goaway<'_>, connection_id: u64) -> u64 {
+    let window_ms = u64::from(goaway.reconnect_max_ms.saturating_sub(goaway.reconnect_min_ms));
+    let share = connection_id.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+    u64::from(goaway.reconnect_min_ms) + ((share * (window_ms + 1)) >> 32)
 }
 
 /// Where a stream that broke goes on: `EPOCH-NUMBER`, as in an event's id.
@@ -135,6 +149,20 @@ mod tests {
         let named = Delivery { address: Address::Name, ..exact };
         assert!(text(|out| EventStream.render_message(&exact, out)).starts_with("id: 3-4\ndata: "));
         assert!(text(|out| EventStream.render_message(&named, out)).starts_with("id: 3-9\ndata: "));
+    }
+
+    #[test]
+    fn who_is_asked_to_leave_is_told_a_moment_of_its_own_in_the_window() {
+        let goaway = crate::native::goaway((100, 5_000));
+        let told: Vec<u64> = (1..=100).map(|connection_id| spread(&goaway, connection_id)).collect();
+        assert!(told.iter().all(|moment| (100..=5_000).contains(moment)), "{told:?}");
+        for tenth in 0..10 {
+            let among = (100 + tenth * 490)..(590 + tenth * 490);
+            let count = told.iter().filter(|moment| among.contains(*moment)).count();
+            assert!((5..=15).contains(&count), "{tenth}: {count}");
+        }
+        assert_eq!(spread(&crate::native::goaway((7, 7)), u64::MAX), 7);
+        assert_eq!(spread(&crate::native::goaway((0, u32::MAX)), u64::MAX) >> 32, 0);
     }
 
     #[test]

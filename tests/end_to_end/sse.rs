@@ -392,13 +392,19 @@ fn a_silent_stream_has_a_heartbeat() {
 
 #[test]
 fn a_drain_is_told_and_ends_the_stream() {
-    let broker = Broker::start("[drain]\ndeadline = \"300ms\"\n");
+    let broker = Broker::start("[drain]\ndeadline = \"300ms\"\nreconnect_min = \"2s\"\nreconnect_max = \"4s\"\n");
     let mut stream = Stream::open(&broker, "topic=chat");
     stream.notice("subscribed");
     let mut peer = Peer::welcomed(broker.address());
     peer.subscribe(subscribe(1, "chat"));
     broker.signal(Signal::TERM);
-    assert_eq!(stream.notice("error")["name"], "DRAINING");
+    let told = stream.told();
+    assert_eq!(told.event.as_deref(), Some("goaway"));
+    let data = told.data.expect("when to come back");
+    let window = (&data["name"], &data["reconnect_min_ms"], &data["reconnect_max_ms"]);
+    assert_eq!(window, (&json!("DRAINING"), &json!(2_000), &json!(4_000)), "{data}");
+    let retry = told.retry.expect("how long EventSource waits");
+    assert!((2_000..=4_000).contains(&retry), "{retry}");
     // Until its deadline, whatever is published is still told; who then has not left is let go.
     peer.send(publish("chat", AckLevel::Routed, b"late"));
     assert_eq!(stream.message().1, "late");
@@ -406,7 +412,8 @@ fn a_drain_is_told_and_ends_the_stream() {
     while stream.web.hear() {}
     let count = stream.web.unread();
     let rest = String::from_utf8(stream.web.take(count)).expect("text");
-    assert!(rest.is_empty() || rest.ends_with("\n\n"), "no event is cut: {rest:?}");
+    assert!(rest.ends_with("\n\n"), "no event is cut: {rest:?}");
+    assert!(rest.starts_with("event: error\ndata: {"), "why it ends: {rest:?}");
     drop(stream);
     assert_eq!(broker.end().status.code(), Some(0));
 }

@@ -496,7 +496,8 @@ impl Http {
     /// and the next one's answer is the last.
     pub fn go_away(&mut self, reconnect_ms: (u32, u32), context: &mut Context<'_>) -> Progress {
         if matches!(self.stage, Stage::Streaming(_)) {
-            self.answer(context, |out| sse::write_closing(Code::Draining, out));
+            let (goaway, connection_id) = (crate::native::goaway(reconnect_ms), context.connection_id);
+            self.answer(context, |out| sse::write_goaway(&goaway, connection_id, out));
         }
         self.dismiss_poll(reconnect_ms, context)
     }

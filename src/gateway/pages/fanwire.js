@@ -1020,9 +1020,6 @@ class HttpLink {
   #take(subscription, object) {
     if (object.type === "goaway") {
       this.#leave(object);
-    } else if (object.type === "error" && object.scope === "connection" && object.name === "DRAINING") {
-      const { code, name, text, retry_after_ms: afterMs = 1000 } = object;
-      this.#leave({ code, name, text, reconnect_min_ms: afterMs / 2, reconnect_max_ms: afterMs * 1.5 });
     } else if (object.type === "error" && object.scope === "connection") {
       this.#lose(errorOf(object));
     } else if (object.type === "error") {
