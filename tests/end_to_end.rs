@@ -20,7 +20,7 @@
 //! | `slow_readers` | one of 100 stops reading, under each policy |
 //! | `fan_out` | exact counts and order at size |
 //! | `web` | the harness for HTTP and WebSocket |
-//! | `http`, `websocket`, `sse`, `poll` | the web side as its clients use it |
+//! | `http`, `websocket`, `sse`, `poll`, `poll_bounds` | the web side as its clients use it |
 //! | `autobahn` | the cases that WebSocket servers are judged by, by their numbers |
 //! | `websocket_deflate` | messages made smaller, and bombs |
 //! | `http_hostile` | the web side under attack: other people's pages, smuggled requests, giants and sluggards |
@@ -67,6 +67,7 @@ mod end_to_end {
     mod operations;
     mod peer;
     mod poll;
+    mod poll_bounds;
     mod power_loss;
     mod private_disk;
     mod process;

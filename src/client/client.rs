@@ -201,7 +201,9 @@ impl Client {
 /// Publishing.
 impl Client {
     /// Publishes without an ack. Buffered until `flush`, `poll` or `wait`, or until much has gathered; blocks, reading
-    /// meanwhile, only when the buffer is full. A refusal comes as [`Event::Refused`].
+    /// meanwhile, only when the buffer is full, or when a message of the same producer is unanswered that the journal
+    /// would forget over this one; for the options' `write_timeout` at the most, then it ends with [`Error::Timeout`].
+    /// A refusal comes as [`Event::Refused`].
     pub fn publish(&mut self, topic: &str, payload: &[u8]) -> Result<(), Error> {
         self.publish_message(&Message::new(topic, payload))
     }
@@ -220,12 +222,12 @@ impl Client {
         Ok(())
     }
 
-    /// Like [`Client::publish`], but never blocks: [`Error::WouldBlock`] when the buffer is full.
+    /// Like [`Client::publish`], but never blocks: [`Error::WouldBlock`] where that one would.
     pub fn try_publish(&mut self, topic: &str, payload: &[u8]) -> Result<(), Error> {
         self.try_publish_message(&Message::new(topic, payload))
     }
 
-    /// Like [`Client::publish_message`], but never blocks: [`Error::WouldBlock`] when the buffer is full.
+    /// Like [`Client::publish_message`], but never blocks: [`Error::WouldBlock`] where that one would.
     pub fn try_publish_message(&mut self, message: &Message<'_>) -> Result<(), Error> {
         let buffered = self.driver.session.publish(message);
         self.driver.write_gathered();
@@ -294,7 +296,7 @@ impl Client {
         }
     }
 
-    /// Publishes and does not wait: [`Event::Acked`], [`Event::Refused`] or, when the connection ends first,
+    /// Publishes and does not wait for the answer: [`Event::Acked`], [`Event::Refused`] or, when the connection ends first,
     /// [`Event::PublishesUnknown`] or [`Event::PublishesUnsent`] follows. Many may be in flight.
     pub fn send_acked(&mut self, message: &Message<'_>, level: AckLevel) -> Result<PublishId, Error> {
         loop {
@@ -428,7 +430,7 @@ impl Client {
             return Err(self.driver.explain(error));
         }
         if self.buffered_bytes() == 0 {
-            return self.read_once();
+            return self.wait_for_answer();
         }
         let goal = self.buffered_bytes() / 2;
         // The message at hand was not buffered, so a loss on the way leaves it certainly unsent.
@@ -436,16 +438,27 @@ impl Client {
             .map_err(|error| if matches!(error, Error::Unknown) { Error::Disconnected } else { error })
     }
 
-    fn read_once(&mut self) -> Result<(), Error> {
-        let backlog = &mut self.backlog;
-        if backlog.is_full() {
-            return Err(Error::BacklogFull { bytes_max: backlog.bytes_max() });
+    /// Reads until something has come, for as long as a broker may take to read.
+    fn wait_for_answer(&mut self) -> Result<(), Error> {
+        let timeout = self.driver.options().write_timeout;
+        let begin = Instant::now();
+        let mut has_heard = false;
+        while !has_heard {
+            let backlog = &mut self.backlog;
+            if backlog.is_full() {
+                return Err(Error::BacklogFull { bytes_max: backlog.bytes_max() });
+            }
+            let left = timeout.saturating_sub(begin.elapsed());
+            self.driver.turn(Patience::of(left), true, &mut |event| {
+                has_heard = true;
+                backlog.push(event.into_owned());
+                ControlFlow::Continue(())
+            })?;
+            if left.is_zero() && !has_heard {
+                return Err(Error::Timeout { what: "an answer to an earlier message of the producer", after: timeout });
+            }
         }
-        let take = &mut |event: Event<'_>| {
-            backlog.push(event.into_owned());
-            ControlFlow::Continue(())
-        };
-        self.driver.turn(Patience::Brief, true, take).map(drop)
+        Ok(())
     }
 
     fn write_until(&mut self, goal_bytes: usize) -> Result<(), Error> {

@@ -4,7 +4,7 @@
 //! they keep counting over reconnects: `id = base + number`.
 //!
 //! Invariants: `window[i]` says whether number `settled_through + 1 + i` is settled; its front is never settled.
-//! `stamped` is in the order of the numbers, and neither is its front.
+//! `stamped` is in the order of the numbers, and none of it is.
 
 use crate::event::{Event, PublishId};
 use crate::producer::{NUMBERS_REMEMBERED, Stamp};
@@ -36,8 +36,7 @@ impl Publishes {
     /// Whether some publish of a producer has no answer, and would be forgotten by the journal if this one came there
     /// before it is sent again.
     pub(crate) fn must_wait(&self, stamp: Stamp) -> bool {
-        let unanswered =
-            self.stamped.iter().filter(|(number, known)| known.id == stamp.id && !self.is_settled(*number));
+        let unanswered = self.stamped.iter().filter(|(_, known)| known.id == stamp.id);
         let oldest = unanswered.map(|(_, known)| known.number).min();
         oldest.is_some_and(|oldest| stamp.number.saturating_sub(oldest) >= NUMBERS_REMEMBERED)
     }
@@ -112,8 +111,13 @@ impl Publishes {
             self.window.pop_front();
             self.settled_through += 1;
         }
-        while self.stamped.front().is_some_and(|(number, _)| self.is_settled(*number)) {
-            self.stamped.pop_front();
+        if !self.stamped.is_empty() {
+            let (window, settled_through) = (&self.window, self.settled_through);
+            let is_open = |number: u64| {
+                let index = number.checked_sub(settled_through + 1).and_then(|index| usize::try_from(index).ok());
+                index.is_some_and(|index| !window[index])
+            };
+            self.stamped.retain(|(number, _)| is_open(*number));
         }
         Ok(())
     }

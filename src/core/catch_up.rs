@@ -97,14 +97,16 @@ impl Shard {
             for other in self.catch_up_subscriptions(session, journal) {
                 self.note_listening(other);
             }
-            self.forget_listening(key);
         }
+        self.forget_listening(key);
     }
 
     fn forget_listening(&mut self, key: SubscriptionKey) {
         let Subscription { session, policy, .. } = self.subscriptions[key];
-        if policy == Policy::CatchUp {
-            self.sessions[session].more_mut().listening.retain(|(known, _)| *known != key);
+        if policy == Policy::CatchUp
+            && let Some(more) = self.sessions[session].existing_more_mut()
+        {
+            more.listening.retain(|(known, _)| *known != key);
         }
     }
 

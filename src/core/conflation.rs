@@ -32,6 +32,9 @@ use crate::settings::HELD_BYTES;
 use crate::shard::{Shard, Timer};
 use std::time::Duration;
 
+/// What it costs a turn to look at a subscription or a value that is held, in bytes.
+const LOOK_COST: usize = 16;
+
 impl Shard {
     /// A conflating subscription meets a chunk: all of it when nothing stands against it, else the newest message.
     pub(crate) fn offer_newest(
@@ -238,9 +241,11 @@ impl Shard {
     /// A subscription in a journal is about to begin, or its history to end: what is held of that journal came before,
     /// and must not come behind that. Of every journal, where the subscription lies in none.
     pub(crate) fn yield_held_in(&mut self, session: SessionKey, journal: JournalId) {
-        if !self.sessions[session].has_held {
+        if !self.sessions[session].has_held || self.journaling.plan.count() == 0 {
             return;
         }
+        let looked_at = self.sessions[session].subscription_count() + self.sessions[session].held().count as usize;
+        self.spend(looked_at * LOOK_COST);
         self.yield_list(session, List::Waiting, self.sessions[session].held().waiting, journal);
         for index in 0..self.sessions[session].subscription_count() {
             let subscription = self.sessions[session].subscription_at(index);

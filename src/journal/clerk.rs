@@ -305,8 +305,11 @@ impl Clerk {
     fn take_event(&mut self, event: Event) {
         match event {
             Event::Synced(journal, task, outcome, took) => {
-                self.journals[usize::from(journal.0)].vigil.note_ended(took, Instant::now());
-                self.ledger.note_synced(journal.0.into(), took, outcome.is_ok());
+                // How long a sync takes says nothing but a sync.
+                if !task.is_note() {
+                    self.journals[usize::from(journal.0)].vigil.note_ended(took, Instant::now());
+                    self.ledger.note_synced(journal.0.into(), took, outcome.is_ok());
+                }
                 self.keeper.note_synced(journal, &task, &outcome);
             }
             Event::Prepared(journal, outcome) => {

@@ -463,6 +463,8 @@ impl<D: Disk> Keeper<D> {
         if !kept.is_sync_due(now_us) && !is_full {
             return kept.take_note(now_us);
         }
+        // It is idle no more: when the next sync has ended that begins anew.
+        kept.idle_since_us = None;
         let task = kept.log.sync_task().filter(|task| task.position() > kept.sync_requested || is_full)?;
         kept.sync_requested = task.position();
         kept.sync_requested_base = task.open_base();

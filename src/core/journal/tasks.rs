@@ -102,6 +102,11 @@ impl<D: Disk> SyncTask<D> {
         self.position
     }
 
+    /// Whether nothing is synced but what is written down of it.
+    pub fn is_note(&self) -> bool {
+        self.note.is_some()
+    }
+
     /// The base of the segment that was the open one; those before it are synced as they will always be.
     pub(super) fn open_base(&self) -> u64 {
         self.files.last().map_or(0, |(base, _)| *base)

@@ -27,6 +27,7 @@ pub mod body;
 mod checkpoint;
 mod connection;
 mod date;
+mod ending;
 pub mod head;
 pub mod header_value;
 pub mod method;
