@@ -296,8 +296,8 @@ impl Client {
         }
     }
 
-    /// Publishes and does not wait for the answer: [`Event::Acked`], [`Event::Refused`] or, when the connection ends first,
-    /// [`Event::PublishesUnknown`] or [`Event::PublishesUnsent`] follows. Many may be in flight.
+    /// Publishes and does not wait for the answer: [`Event::Acked`], [`Event::Refused`] or, when the connection ends
+    /// first, [`Event::PublishesUnknown`] or [`Event::PublishesUnsent`] follows. Many may be in flight.
     pub fn send_acked(&mut self, message: &Message<'_>, level: AckLevel) -> Result<PublishId, Error> {
         loop {
             match self.driver.session.publish_acked(message, level) {
