@@ -256,6 +256,15 @@ pub fn read_item(bytes: &[u8], salt: u32) -> Found<'_> {
     parse_item(item).map_or(Found::Damage, |item| Found::Item { item, bytes: length, checksum })
 }
 
+/// The batch item that these bytes look like. It is for a segment whose header is lost, and its salt and version with
+/// that: no checksum tells whether it is one.
+pub(super) fn unproven_batch(item: &[u8]) -> Option<Batch> {
+    match parse_item(item)? {
+        Item::Batch(batch) if u32_at(item, 0) == BATCH_BYTES => Some(batch),
+        _ => None,
+    }
+}
+
 fn parse_item(item: &[u8]) -> Option<Item<'_>> {
     match item[8] {
         BATCH => parse_batch(item),

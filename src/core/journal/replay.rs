@@ -13,6 +13,7 @@ use super::catalog::SegmentEnd;
 use super::disk::{DiskError, DiskFile};
 use super::format::{
     BATCH_BYTES, BATCH_MARK, Batch, Found, HEADER_BYTES, Item, Record, SegmentHeader, TopicItem, read_item,
+    unproven_batch,
 };
 use super::standing::Standing;
 use super::topics::TopicKey;
@@ -295,9 +296,8 @@ pub(super) fn raw_marks<F: DiskFile>(file: &F, mut visit: impl FnMut(u64)) -> Re
         for place in memchr_marks(bytes) {
             let Some(begin) = place.checked_sub(MARK_AT) else { continue };
             let Some(item) = bytes.get(begin..begin + BATCH_BYTES as usize) else { continue };
-            let is_like_one = item[..4] == BATCH_BYTES.to_le_bytes() && item[8..12] == [1, 0, 0, 0];
-            if is_like_one {
-                visit(u64::from_le_bytes(item[24..32].try_into().expect("eight bytes")));
+            if let Some(batch) = unproven_batch(item) {
+                visit(batch.durable);
             }
         }
         at += bytes.len() as u32 - (BATCH_BYTES - 1);

@@ -4,6 +4,7 @@ use crate::basics::{SETTINGS, open, opening, publication, publish, seal_all};
 use crate::disk::{Plan, SimulatedDisk};
 use crate::index::PLAIN;
 use fanwire_core::journal::disk::Disk;
+use fanwire_core::journal::format::HEADER_BYTES;
 use fanwire_core::journal::state::State;
 use fanwire_core::journal::{Admission, EpochChange, Fault, Log, OpenError, Opening, Recovery, Refusal, Start, names};
 use std::ops::Range;
@@ -141,6 +142,25 @@ fn a_note_is_due_once_all_is_synced_and_only_if_it_tells_something_new() {
     assert!(!log.is_note_due());
     let state = State::load(&mut disk.clone()).expect("it is sound");
     assert_eq!((state.durable, state.end_base, state.is_clean), (1, 1, false));
+}
+
+#[test]
+fn a_lost_header_does_not_hide_what_the_batches_behind_it_say_was_durable() {
+    let disk = SimulatedDisk::new(3);
+    let (mut log, _) = open(&disk, 1);
+    for _ in 0..10 {
+        publish(&mut log, &publication("a", b"its batch tells its rest"));
+        log.commit().expect("the disk is sound");
+        sync(&mut log);
+    }
+    drop(log);
+    change(&disk, |content| content[..HEADER_BYTES as usize].fill(0));
+    for boot in [1, 2] {
+        let before = disk.content(&newest(&disk));
+        let Err(error) = try_open(&disk, boot, false) else { panic!("it was opened, on boot {boot}") };
+        assert_eq!(error.fault, Fault::Corrupt { offset: 0, position: 1, durable: 9 });
+        assert_eq!(disk.content(&newest(&disk)), before);
+    }
 }
 
 /// Killed with a newest segment of which its state, or only a snapshot, tells.
