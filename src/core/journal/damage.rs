@@ -7,6 +7,7 @@
 //!  something durable is hit      -> corruption: refused, unless repair is asked for
 //!  same boot, a sound batch lies behind the break  -> corruption too: only the last batch can be torn
 //!  same boot, and no process's end leaves such a batch  -> corruption too
+//!  closed where the sound ones end                 -> what lies behind was never released: cut
 //!  else                          -> what lies behind was never durable: cut, and a new epoch unless it is proven
 //!                                   that nothing of it was released
 //! ```

@@ -448,9 +448,7 @@ impl<D: Disk> Walk<'_, D> {
         if self.recovery.start == Start::Clean && !is_end_of_state {
             return Ok(Some(Break { why: Damaged::StaleState, ..found.clone() }));
         }
-        if self.recovery.start == Start::Clean {
-            return Ok(None);
-        }
+        // What stands behind the end of a closed journal was never released. It must not meet what is appended.
         let has_rest = written_end(&segment.file, end.offset)? > end.offset;
         Ok(has_rest.then(|| found.clone()))
     }

@@ -134,6 +134,30 @@ fn a_bit_flipped_at_every_byte_is_detected_or_harmless() {
 }
 
 #[test]
+fn a_bit_behind_the_end_of_a_closed_journal_is_kept_aside_and_zeroed_in_the_same_epoch() {
+    let (sound, records) = journal(End::Closed);
+    let name = segments(&sound).pop().expect("there are segments");
+    let content = sound.content(&name);
+    let end = content.iter().rposition(|byte| *byte != 0).expect("there are records") + 1;
+    for at in end..content.len() {
+        let disk = sound.copy();
+        let mut flipped = content.clone();
+        flipped[at] ^= 1 << (at % 8);
+        disk.put(&name, flipped);
+        let (mut log, recovery) = try_open(&disk, End::Closed, false).unwrap_or_else(|error| panic!("{at}: {error}"));
+        assert_eq!((recovery.start, recovery.epoch_change, recovery.cuts.len()), (Start::Clean, None, 1), "byte {at}");
+        assert!(recovery.cuts[0].kept_as.is_some());
+        assert_eq!(disk.content(&name), content, "byte {at}");
+        publish(&mut log, &Publication { headers: b"headers", ..publication("d", b"goes on") });
+        log.commit().expect("the disk is sound");
+        drop(log);
+        let (log, again) = Log::open(disk.clone(), SETTINGS, PLAIN, &opening(2)).expect("it is sound");
+        assert_eq!((again.start, again.epoch_change), (Start::Killed, None), "byte {at}");
+        assert_eq!(records_of(&log).len(), records.len() + 1);
+    }
+}
+
+#[test]
 fn zeros_from_every_byte_on_lose_nothing_in_silence() {
     for end in [End::Closed, End::Killed, End::PowerLost] {
         let (sound, records) = journal(end);
