@@ -12,10 +12,10 @@ use crate::cli::connection::{ceilings, parse_filter};
 use crate::cli::output::{Format, Output, Place as RecordPlace, Shown};
 use crate::cli::progress::Bar;
 use crate::cli::{Failure, tell};
+use crate::store::File;
 use fanwire_client::Start;
-use fanwire_core::journal::disk::DiskError;
 use fanwire_core::journal::format::Record;
-use fanwire_core::journal::scan::{Fault, FaultKind};
+use fanwire_core::journal::scan::Fault;
 use fanwire_core::journal::survey::{Begin, Surveyed};
 use fanwire_gateway::http::start;
 use fanwire_wire::{Headers, TopicFilter, TopicName};
@@ -214,14 +214,11 @@ impl Walk<'_> {
 }
 
 fn trouble(file: &str, fault: &Fault) -> String {
-    match &fault.kind {
-        FaultKind::Disk(DiskError::Missing) => format!("{file} went away meanwhile, which retention does"),
-        _ => format!("{file} is {fault}"),
-    }
+    format!("{file} is {fault}")
 }
 
 /// Whether nothing in a segment is wanted.
-fn is_before(segment: &Surveyed, begin: Begin) -> bool {
+fn is_before(segment: &Surveyed<File>, begin: Begin) -> bool {
     match begin {
         Begin::Front => false,
         Begin::Position(position) => segment.content.end.position < position,

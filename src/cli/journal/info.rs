@@ -5,6 +5,7 @@ use super::place::{Place, shown, told};
 use crate::bench::table::Table;
 use crate::cli::{Failure, tell};
 use crate::config::quantity::show_size;
+use crate::store::File;
 use fanwire_core::journal::survey::{Survey, Surveyed};
 use std::fmt::Write as _;
 use std::io::{Write, stdout};
@@ -52,12 +53,12 @@ fn summary(place: &mut Place) -> String {
 }
 
 /// What was synced when the state was written, or a segment sealed: both are known to be.
-fn durable(survey: &Survey, of_state: u64) -> u64 {
+fn durable(survey: &Survey<File>, of_state: u64) -> u64 {
     let sealed = survey.segments.iter().rev().find(|segment| segment.is_sealed);
     of_state.max(sealed.map_or(0, |segment| segment.content.end.position))
 }
 
-fn positions(survey: &Survey) -> String {
+fn positions(survey: &Survey<File>) -> String {
     match (survey.segments.first(), survey.segments.last(), survey.records()) {
         (Some(first), Some(last), records) if records > 0 => {
             format!("{records} at positions {} to {}", first.header.base, last.content.end.position)
@@ -66,7 +67,7 @@ fn positions(survey: &Survey) -> String {
     }
 }
 
-fn segments(survey: &Survey) -> String {
+fn segments(survey: &Survey<File>) -> String {
     let head = ["segment", "epoch", "positions", "records", "topics", "first", "last", "used", "of", "state"];
     let mut table = Table::new(&head);
     survey.segments.iter().for_each(|segment| table.push(row(segment)));
@@ -80,7 +81,7 @@ fn segments(survey: &Survey) -> String {
     text
 }
 
-fn row(segment: &Surveyed) -> Vec<String> {
+fn row(segment: &Surveyed<File>) -> Vec<String> {
     let (header, content) = (&segment.header, &segment.content);
     let (positions, first, last) = match content.records {
         0 => ("-".to_owned(), "-".to_owned(), "-".to_owned()),

@@ -4,7 +4,7 @@ use crate::cli::Failure;
 use crate::cli::output::show_time;
 use crate::cli::progress::Bar;
 use crate::escape::visible;
-use crate::store::{Directory, Holder};
+use crate::store::{Directory, File, Holder};
 use fanwire_core::journal::disk::{Disk, DiskError, DiskFile};
 use fanwire_core::journal::names::{self, Kind};
 use fanwire_core::journal::state::{State, StateFault};
@@ -17,7 +17,7 @@ pub(super) struct Place {
     pub(super) name: String,
     pub(super) path: PathBuf,
     pub(super) directory: Directory,
-    pub(super) survey: Survey,
+    pub(super) survey: Survey<File>,
     /// Who has it, if somebody has.
     pub(super) holder: Option<Holder>,
 }

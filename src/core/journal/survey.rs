@@ -6,7 +6,9 @@
 //! ```
 //!
 //! Nothing is written and nothing is locked. So what a broker has written only in part may be seen: a batch counts when
-//! all of it is there, as recovery counts it, and what follows the last whole one is told and not judged.
+//! all of it is there, as recovery counts it, and what follows the last whole one is told and not judged. Retention and
+//! compaction may take a file's name away meanwhile, or give it to another one: what is read later is read from the
+//! files that were looked at. What a compacted segment stands for and is still there is left out, as recovery does.
 
 use super::catalog::SegmentEnd;
 use super::disk::{Disk, DiskError, DiskFile};
@@ -17,22 +19,27 @@ use super::scan::{Fault, Scan, read_header};
 use super::state::{State, StateFault};
 use std::ops::ControlFlow;
 
+/// How often a directory is looked at whose files change meanwhile.
+pub(super) const LOOKS: u32 = 20;
+
 /// A journal's directory.
 #[derive(Debug)]
-pub struct Survey {
+pub struct Survey<F> {
     /// What its state file says.
     pub state: Result<State, StateFault>,
     /// Its segments, oldest first.
-    pub segments: Vec<Surveyed>,
+    pub segments: Vec<Surveyed<F>>,
     /// Files that are called segments and can't be read as one, oldest first.
     pub unreadable: Vec<(String, Fault)>,
     /// Files with bytes that a recovery kept aside.
     pub cuts: Vec<String>,
+    /// Whether a segment went away meanwhile.
+    is_outrun: bool,
 }
 
-/// One segment. Its file is not kept open: there may be more segments than a process may open files.
+/// One segment.
 #[derive(Debug, Clone)]
-pub struct Surveyed {
+pub struct Surveyed<F> {
     /// What its file is called.
     pub name: String,
     /// Its header.
@@ -41,6 +48,8 @@ pub struct Surveyed {
     pub is_sealed: bool,
     /// What it holds.
     pub content: Content,
+    /// The file that was looked at: its name may be another one's by now.
+    file: F,
 }
 
 /// What a segment holds.
@@ -58,13 +67,26 @@ pub struct Content {
     pub trouble: Option<Fault>,
 }
 
-impl Survey {
+impl<F: DiskFile> Survey<F> {
     /// Looks at every segment. `visit` is told of each file that is read as a whole, and its bytes.
-    pub fn of<D: Disk>(disk: &mut D, visit: &mut dyn FnMut(&str, u64)) -> Result<Survey, DiskError> {
+    pub fn of<D: Disk<File = F>>(disk: &mut D, visit: &mut dyn FnMut(&str, u64)) -> Result<Survey<F>, DiskError> {
+        let mut looks = 0;
+        loop {
+            looks += 1;
+            let survey = Survey::look(disk, visit)?;
+            // A segment that went away may have become part of one that was opened before that.
+            if !survey.is_outrun || looks == LOOKS {
+                return Ok(survey);
+            }
+        }
+    }
+
+    fn look<D: Disk<File = F>>(disk: &mut D, visit: &mut dyn FnMut(&str, u64)) -> Result<Survey<F>, DiskError> {
         let mut files = disk.list()?;
         files.sort();
         let state = State::load(disk);
-        let mut survey = Survey { state, segments: Vec::new(), unreadable: Vec::new(), cuts: Vec::new() };
+        let mut survey =
+            Survey { state, segments: Vec::new(), unreadable: Vec::new(), cuts: Vec::new(), is_outrun: false };
         for name in files {
             match names::kind(&name) {
                 Kind::Segment(base) => survey.add(disk, name, base, visit)?,
@@ -75,16 +97,22 @@ impl Survey {
         Ok(survey)
     }
 
-    fn add<D: Disk>(
+    fn add<D: Disk<File = F>>(
         &mut self,
         disk: &mut D,
         name: String,
         base: u64,
         visit: &mut dyn FnMut(&str, u64),
     ) -> Result<(), DiskError> {
+        if self.segments.last().is_some_and(|before| before.covers(base)) {
+            return Ok(());
+        }
         let file = match disk.open(&name) {
-            // Retention was quicker.
-            Err(DiskError::Missing) => return Ok(()),
+            // Retention was quicker, or compaction.
+            Err(DiskError::Missing) => {
+                self.is_outrun = true;
+                return Ok(());
+            }
             opened => opened?,
         };
         let header = match read_header(&file) {
@@ -106,7 +134,7 @@ impl Survey {
                 scanned(&file, &header)
             }
         };
-        self.segments.push(Surveyed { name, header, is_sealed: index.is_some(), content });
+        self.segments.push(Surveyed { name, header, is_sealed: index.is_some(), content, file });
         Ok(())
     }
 
@@ -129,16 +157,20 @@ impl Survey {
     }
 }
 
-impl Surveyed {
+impl<F: DiskFile> Surveyed<F> {
+    /// Whether it was compacted from the segment with this base, among others, which is there to be removed.
+    fn covers(&self, base: u64) -> bool {
+        self.header.is_compacted && base <= self.content.end.position
+    }
+
     /// Visits the names of its topics, in the order of their numbers.
-    pub fn each_name<D: Disk>(&self, disk: &mut D, mut visit: impl FnMut(&[u8])) -> Result<(), Fault> {
+    pub fn each_name<D: Disk<File = F>>(&self, disk: &mut D, mut visit: impl FnMut(&[u8])) -> Result<(), Fault> {
         if self.is_sealed
             && let Some(index) = open_index(disk, &self.header)
         {
             return index.each_topic(|_, name| visit(name));
         }
-        let file = disk.open(&self.name).map_err(|error| Fault::disk(0, error))?;
-        let mut scan = Scan::new(&file, self.header.salt(), HEADER_BYTES, self.content.end.offset);
+        let mut scan = Scan::new(&self.file, self.header.salt(), HEADER_BYTES, self.end_offset());
         while let Some(placed) = scan.next_item()? {
             if let Item::Topic(topic) = placed.item {
                 visit(topic.name);
@@ -159,18 +191,17 @@ pub enum Begin {
     Time(u64),
 }
 
-impl Surveyed {
+impl<F: DiskFile> Surveyed<F> {
     /// Visits its records from a place on, perhaps with some from before it, each with its topic's name, until `visit`
     /// breaks off. What was written since the survey is left out.
-    pub fn each_record<D: Disk>(
+    pub fn each_record<D: Disk<File = F>>(
         &self,
         disk: &mut D,
         begin: Begin,
         visit: &mut dyn FnMut(&[u8], &Record<'_>) -> ControlFlow<()>,
     ) -> Result<(), Fault> {
-        let file = disk.open(&self.name).map_err(|error| Fault::disk(0, error))?;
         let Entry { offset, mut names } = self.entry(disk, begin)?;
-        let mut scan = Scan::new(&file, self.header.salt(), offset, self.content.end.offset);
+        let mut scan = Scan::new(&self.file, self.header.salt(), offset, self.end_offset());
         while let Some(placed) = scan.next_item()? {
             let offset = u64::from(placed.offset);
             match placed.item {
@@ -190,6 +221,11 @@ impl Surveyed {
             }
         }
         Ok(())
+    }
+
+    /// Where its items end, within the file whatever its index says.
+    fn end_offset(&self) -> u32 {
+        self.content.end.offset.min(u32::try_from(self.file.bytes()).unwrap_or(u32::MAX))
     }
 
     fn entry<D: Disk>(&self, disk: &mut D, begin: Begin) -> Result<Entry, Fault> {

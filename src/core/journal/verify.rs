@@ -12,6 +12,7 @@ use super::disk::{Disk, DiskError, DiskFile};
 use super::format::{HEADER_BYTES, Item, NO_BASE, SegmentHeader};
 use super::index::{self, Index};
 use super::scan::{Fault, Placed, Scan, read_header};
+use super::survey::LOOKS;
 use fanwire_wire::limits::{FILTER_PLUS_CEILING, TOPIC_BYTES_CEILING, TOPIC_LEVELS_CEILING};
 use fanwire_wire::{Limits, TopicName};
 use std::collections::HashMap;
@@ -85,6 +86,18 @@ impl Report {
 /// # Errors
 /// When the directory or a file can't be opened.
 pub fn segments_of<D: Disk>(disk: &mut D) -> Result<Vec<(u64, D::File)>, DiskError> {
+    let mut looks = 0;
+    loop {
+        looks += 1;
+        match open_segments(disk) {
+            // Retention was quicker, or compaction: then it may be part of one that was opened before that.
+            Err(DiskError::Missing) if looks < LOOKS => {}
+            opened => return opened,
+        }
+    }
+}
+
+fn open_segments<D: Disk>(disk: &mut D) -> Result<Vec<(u64, D::File)>, DiskError> {
     let names = disk.list()?;
     let mut bases: Vec<u64> = names.iter().filter_map(|name| base_of(name, ".segment")).collect();
     bases.sort_unstable();
@@ -106,8 +119,8 @@ fn segment_name(base: u64) -> String {
 /// # Errors
 /// When the directory can't be listed or one of its files can't be opened; what can't be read of a file is a finding.
 pub fn verify<D: Disk>(disk: &mut D, progress: &mut dyn FnMut(Progress)) -> Result<Report, DiskError> {
-    let names = disk.list()?;
     let segments = segments_of(disk)?;
+    let names = disk.list()?;
     let bytes_all = segments.iter().map(|(_, file)| file.bytes()).sum();
     let mut walk = Walk {
         report: Report::default(),
@@ -131,6 +144,7 @@ pub fn verify<D: Disk>(disk: &mut D, progress: &mut dyn FnMut(Progress)) -> Resu
 
 const RESTORE: &str = "restore the file from a copy";
 const RESTART: &str = "nothing is lost; the next start makes it anew";
+const LEFT_OVER: &str = "nothing is lost; the next start removes it";
 const TAIL: &str = "the next start cuts here, if nothing that is known to be durable stands behind it";
 
 struct Walk<'a> {
@@ -163,6 +177,13 @@ struct Before {
     time_us: u64,
 }
 
+impl Before {
+    /// Whether it was compacted from the segment with this base, among others, which is there to be removed.
+    fn covers(&self, base: u64) -> bool {
+        self.header.is_compacted && base <= self.position_last
+    }
+}
+
 /// What is known of the segment in hand.
 struct Here {
     header: SegmentHeader,
@@ -191,8 +212,12 @@ impl Walk<'_> {
     }
 
     fn segment<D: Disk>(&mut self, disk: &mut D, base: u64, file: &D::File, has_next: bool) {
-        self.report.segments += 1;
         let name = segment_name(base);
+        if self.before.as_ref().is_some_and(|before| before.covers(base)) {
+            let what = "the segment before it was compacted from it, among others, and stands for it";
+            return self.find(Severity::Note, &name, 0, what, LEFT_OVER);
+        }
+        self.report.segments += 1;
         let header = match read_header(file) {
             Ok(header) => header,
             Err(fault) => {
