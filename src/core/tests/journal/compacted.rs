@@ -1,4 +1,5 @@
 //! A log that was compacted, and what an interrupted compaction leaves.
+#![expect(clippy::disallowed_types, reason = "what happens beside a look is shared by the clones of its disk")]
 
 use crate::basics::{SETTINGS, opening, publication, publish, seal_all};
 use crate::disk::{SimulatedDisk, SimulatedFile};
