@@ -64,6 +64,18 @@ impl Directory {
         Ok(false)
     }
 
+    /// Whether there are segments, not just one, and all whose header can be read are this journal's.
+    fn is_of_one<D: Disk>(&self, disk: &mut D, journal: [u8; 16]) -> Result<bool, OpenError> {
+        let mut is_of_one = self.segments.len() > 1;
+        for base in &self.segments {
+            let name = names::segment(*base);
+            let header = disk.open(&name).and_then(|file| header_of(&file));
+            let header = header.map_err(|error| OpenError::disk(&name, error))?;
+            is_of_one &= header.is_err() || header.is_ok_and(|header| header.journal == journal);
+        }
+        Ok(is_of_one)
+    }
+
     /// What can be known without a state file, or the fault that it has.
     pub(super) fn state_of_headers<D: Disk>(&self, disk: &mut D, fault: Fault) -> Result<State, OpenError> {
         for base in self.segments.iter().rev() {
@@ -100,7 +112,12 @@ pub(super) fn found_segments<D: Disk>(
         let on_disk = |error| OpenError::disk(&name, error);
         let file = disk.open(&name).map_err(on_disk)?;
         let (header, fault) = match header_of(&file).map_err(on_disk)? {
-            Ok(header) if header.journal != state.journal => return Err(OpenError::new(&name, Fault::Foreign)),
+            Ok(header) if header.journal != state.journal => {
+                return Err(match directory.is_of_one(disk, header.journal)? {
+                    true => OpenError::new(names::STATE, Fault::StateForeign),
+                    false => OpenError::new(&name, Fault::Foreign),
+                });
+            }
             Ok(header) if header.base != *base || *base == 0 => {
                 return Err(OpenError::new(&name, Fault::Misnamed { base: header.base }));
             }

@@ -35,6 +35,8 @@ pub enum Fault {
     },
     /// It is another journal's.
     Foreign,
+    /// It is another journal's, for all segments agree on one that it does not name.
+    StateForeign,
     /// It has another one's name.
     Misnamed {
         /// The base that it says it has.
@@ -115,6 +117,8 @@ impl fmt::Display for Fault {
                 write!(formatter, "a newer release wrote it, in version {version} of the format")
             }
             Fault::Foreign => formatter.write_str("it belongs to another journal"),
+            Fault::StateForeign => formatter
+                .write_str("it belongs to another journal: all segments beside it are of one that it does not name"),
             Fault::Misnamed { base } => {
                 write!(formatter, "its records begin with position {base}, which its name denies")
             }
@@ -169,6 +173,10 @@ impl Fault {
             Fault::Newer { .. } => "start the release that wrote it, or a newer one",
             Fault::Foreign | Fault::Misnamed { .. } => {
                 "move it out of the directory; put back the file of that name if it is missing then"
+            }
+            Fault::StateForeign => {
+                "put back the journal's own, or move it out of the directory and repair, to go on with what the \
+                 segments hold, in a new epoch"
             }
             Fault::NoSegments => "restore the directory from a copy, or begin with an empty one",
             Fault::Missing { .. } | Fault::OldDamage(_) => {

@@ -247,6 +247,15 @@ fn files_that_are_gone_swapped_foreign_or_newer_are_named() {
         assert_eq!((error.file, error.fault), (segments[0].clone(), Fault::Foreign));
     }
 
+    let disk = sound.copy();
+    disk.put(names::STATE, other.content(names::STATE));
+    for repair in [false, true] {
+        let error = refused(&disk, repair);
+        assert_eq!((error.file.as_str(), error.fault), (names::STATE, Fault::StateForeign));
+    }
+    disk.take(names::STATE);
+    try_open(&disk, End::Killed, true).expect("what is advised works");
+
     for name in [&segments[2], &names::STATE.to_owned()] {
         let disk = sound.copy();
         let mut newer = disk.content(name);
