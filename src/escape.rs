@@ -18,6 +18,13 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// The text as one word of a shell's command, so that what is advised works when it is typed.
+pub fn typed(text: &str) -> String {
+    // Only a zero byte can't be typed.
+    let word = shlex::try_quote(text).unwrap_or(Cow::Borrowed(text));
+    visible(&word).into_owned()
+}
+
 /// The text between quotes, with quotes and backslashes inside it escaped too, so that it ends where it ends.
 pub fn quoted(text: &str) -> String {
     let mut shown = String::with_capacity(text.len() + 2);

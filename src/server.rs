@@ -9,7 +9,7 @@
 //! A thread that ends before it was asked to, or with an error, ends the process: it would be a broker that serves
 //! some and not others.
 
-mod descriptors;
+pub(crate) mod descriptors;
 
 use crate::config::Config;
 use crate::journal::{Clerk, Journals, OpenFailure, Reading};

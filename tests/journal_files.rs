@@ -373,3 +373,16 @@ fn verify_tells_of_a_missing_segment() {
     assert!(out.contains("are missing before it"), "{out}");
     assert!(err.contains("damaged in events"), "{err}");
 }
+
+#[test]
+fn a_journal_of_more_segments_than_a_soft_limit_of_open_files_is_looked_at() {
+    let scratch = Scratch::new();
+    let path = scratch.path("events");
+    filled(&path);
+    assert!(segments(&path).len() >= 5);
+    for verb in ["info", "dump", "verify", "verify --repair"] {
+        let line = format!("ulimit -S -n 9; exec {} journal {verb} {path}", env!("CARGO_BIN_EXE_fanwire"));
+        let output = Command::new("sh").args(["-c", &line]).stdin(Stdio::null()).output().expect("there is a shell");
+        assert!(output.status.success(), "{verb}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}

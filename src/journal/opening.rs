@@ -21,6 +21,7 @@
 
 use super::upkeep::descriptors_max;
 use crate::config::{Config, Journal, Store, Sync};
+use crate::escape;
 use crate::store::{Append, Directory, DirectoryError, Medium, Memory, opening};
 use fanwire_core::journal::disk::Disk;
 use fanwire_core::journal::keeper::SyncMode;
@@ -75,11 +76,14 @@ enum Refusal {
 /// A journal that has more segments than files may be open.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error(
-    "with {segments} segments it may need {needed} open files, and {room} of the open-file limit of {limit} are left"
+    "with {segments} segments it may need {needed} open files, and with those of the journals that are not larger \
+     {total}, but {room} of the open-file limit of {limit} are left for all of them"
 )]
 struct Overgrown {
     segments: u64,
     needed: u64,
+    /// With those that are not refused before it.
+    total: u64,
     room: u64,
     limit: u64,
 }
@@ -157,7 +161,7 @@ impl Journals {
 fn overgrown(config: &Config, OpenFiles { for_journals, limit }: OpenFiles) -> Vec<Option<Overgrown>> {
     let judge = |journal: &Journal| {
         let segments = if journal.store == Store::Disk { segments_in(&config.directory_of(journal)) } else { 0 };
-        Overgrown { segments, needed: descriptors_max(journal, segments), room: for_journals, limit }
+        Overgrown { segments, needed: descriptors_max(journal, segments), total: 0, room: for_journals, limit }
     };
     let all: Vec<Overgrown> = config.journals.iter().map(judge).collect();
     let mut total = all.iter().map(|journal| journal.needed).fold(0, u64::saturating_add);
@@ -166,7 +170,7 @@ fn overgrown(config: &Config, OpenFiles { for_journals, limit }: OpenFiles) -> V
     let mut refused = vec![None; all.len()];
     for index in largest {
         if total > for_journals {
-            refused[index] = Some(all[index]);
+            refused[index] = Some(Overgrown { total, ..all[index] });
             total -= all[index].needed;
         }
     }
@@ -224,7 +228,7 @@ fn tell_refused(journal: &Journal, directory: &Path, refusal: &Refusal) {
 }
 
 fn advice(error: &OpenError, directory: &Path) -> String {
-    let (remedy, directory) = (error.fault.remedy(), directory.display());
+    let (remedy, directory) = (error.fault.remedy(), escape::typed(&directory.display().to_string()));
     if !error.fault.is_repairable() {
         return remedy.to_owned();
     }
@@ -258,5 +262,18 @@ pub(super) fn sync_mode(journal: &Journal) -> SyncMode {
         Sync::Demand => SyncMode::Demand,
         Sync::Every(period) => SyncMode::Every(u64::try_from(period.as_micros()).unwrap_or(u64::MAX)),
         Sync::Release => SyncMode::Release,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fanwire_core::journal::Fault;
+
+    #[test]
+    fn what_is_advised_names_the_directory_as_it_is_typed() {
+        let error = OpenError { file: names::STATE.to_owned(), fault: Fault::StateDamaged };
+        let advised = advice(&error, Path::new("/srv/my journals/events"));
+        assert!(advised.ends_with("fanwire journal verify --repair '/srv/my journals/events'"), "{advised}");
     }
 }

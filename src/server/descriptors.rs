@@ -23,7 +23,7 @@ const RESERVED_DESCRIPTORS: u64 = 60;
 const DESCRIPTORS_PER_REACTOR: u64 = 4;
 
 /// Lets the process open as many files as it is allowed to allow itself.
-pub(super) fn raise_limit() {
+pub(crate) fn raise_limit() {
     let limit = getrlimit(Resource::Nofile);
     if limit.current == limit.maximum {
         return;

@@ -7,6 +7,7 @@ use fanwire_core::journal::state::State;
 use fanwire_core::journal::{EpochChange, Log, LogSettings, Opening, indexing};
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 /// What becomes of a journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,8 +111,9 @@ fn remove_all(path: &str, is_it: impl Fn(Kind) -> bool) {
 /// What was done to a journal: its name, how it was left before, and how it was changed.
 type Shape = (&'static str, fn(&str), fn(&str), Start);
 
-const SHAPES: [Shape; 21] = [
+const SHAPES: [Shape; 22] = [
     ("closed", filled, |_| {}, Start::Opens),
+    ("a bit behind the end", filled, |path| change(&newest(path), |bytes| set_behind(bytes)), Start::Opens),
     ("killed", killed, |_| {}, Start::Opens),
     ("killed at once", killed_at_once, |_| {}, Start::Opens),
     ("never opened", never_opened, |_| {}, Start::Opens),
@@ -166,6 +168,11 @@ fn make_new(path: &str) {
         let state = State::decode(bytes.as_slice().try_into().expect("a state's bytes")).expect("it is sound");
         *bytes = State { is_new: true, ..state }.encode().to_vec();
     });
+}
+
+/// Sets a bit in the zeros behind the end.
+fn set_behind(bytes: &mut [u8]) {
+    bytes[end_of(bytes) + 100] = 4;
 }
 
 /// Leaves out the last bytes.
@@ -231,4 +238,30 @@ fn a_sealed_segment_that_is_damaged_keeps_no_broker_from_starting_and_moving_it_
     }
     ends(&["verify", &path], 0);
     assert_eq!(open(&path, false), Start::Opens);
+}
+
+#[test]
+fn what_is_advised_works_when_typed_though_the_path_holds_spaces_and_quotes() {
+    let scratch = Scratch::new();
+    let path = scratch.path("it's my journal; $HOME");
+    filled(&path);
+    change(&state(&path), |bytes| bytes[56] ^= 1);
+    let (out, _) = ends(&["verify", &path], 1);
+    let (_, command) = out.split_once("repair with: fanwire ").expect("that is advised");
+    let command = format!("{} {}", env!("CARGO_BIN_EXE_fanwire"), command.lines().next().expect("a line"));
+    let status = Command::new("sh").args(["-c", &command]).status().expect("there is a shell");
+    assert!(status.success(), "{command}");
+    assert_eq!(open(&path, false), Start::Opens);
+}
+
+#[test]
+fn a_repair_zeroes_what_stands_behind_the_end_of_a_closed_journal() {
+    let scratch = Scratch::new();
+    let path = scratch.path("events");
+    filled(&path);
+    change(&newest(&path), |bytes| set_behind(bytes));
+    let (out, _) = ends(&["verify", &path], 0);
+    assert!(out.contains("they were never released") && !out.contains("DAMAGE"), "{out}");
+    let (out, _) = ends(&["verify", "--repair", &path], 0);
+    assert!(out.contains("bytes taken out of") && !out.contains("has begun"), "{out}");
 }

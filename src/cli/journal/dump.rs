@@ -7,7 +7,7 @@
 //! A segment that can't be read on is told, and the next one goes on: whoever dumps a damaged journal wants what is
 //! left of it.
 
-use super::place::{Place, shown};
+use super::place::{Place, shown, typed};
 use crate::cli::connection::{ceilings, parse_filter};
 use crate::cli::output::{Format, Output, Place as RecordPlace, Shown};
 use crate::cli::progress::Bar;
@@ -207,7 +207,7 @@ impl Walk<'_> {
             0 => Ok(()),
             _ => Err(Failure::Run(format!(
                 "records are missing in this dump; look closer with: fanwire journal verify {}",
-                shown(&self.place.path)
+                typed(&self.place.path)
             ))),
         }
     }

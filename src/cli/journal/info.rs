@@ -1,7 +1,7 @@
 //! `fanwire journal info`: one journal, segment by segment.
 
 use super::list::topics;
-use super::place::{Place, shown, told};
+use super::place::{Place, shown, told, typed};
 use crate::bench::table::Table;
 use crate::cli::{Failure, tell};
 use crate::config::quantity::show_size;
@@ -22,7 +22,7 @@ pub(super) fn run(directory: &Path) -> Result<(), Failure> {
     }
     match place.survey.unreadable.len() {
         0 => Ok(()),
-        _ => Err(Failure::Run(format!("look closer with: fanwire journal verify {}", shown(directory)))),
+        _ => Err(Failure::Run(format!("look closer with: fanwire journal verify {}", typed(directory)))),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `fanwire journal ls`: one line a journal.
 
-use super::place::{Place, is_journal, shown, told};
+use super::place::{Place, is_journal, shown, told, typed};
 use crate::bench::table::Table;
 use crate::cli::{Failure, tell};
 use crate::config::quantity::show_size;
@@ -21,7 +21,7 @@ pub(super) fn run(directory: &Path) -> Result<(), Failure> {
             Ok(mut place) => {
                 troubles.extend(place.survey.unreadable.iter().map(|(name, fault)| {
                     let file = shown(&path.join(name));
-                    format!("{file} is {fault}; look closer with: fanwire journal verify {}", shown(&path))
+                    format!("{file} is {fault}; look closer with: fanwire journal verify {}", typed(&path))
                 }));
                 table.push(row(&mut place));
             }

@@ -15,6 +15,7 @@ mod start;
 mod verify;
 
 use super::Failure;
+use crate::server::descriptors::raise_limit;
 use clap::Subcommand;
 use std::path::PathBuf;
 
@@ -58,6 +59,8 @@ enum Verb {
 
 impl Journal {
     pub(super) fn run(self) -> Result<(), Failure> {
+        // Each segment is a file, and all of them are open at once.
+        raise_limit();
         match self.verb {
             Verb::Ls { directory } => list::run(&directory),
             Verb::Info { directory } => info::run(&directory),

@@ -3,7 +3,7 @@
 use crate::cli::Failure;
 use crate::cli::output::show_time;
 use crate::cli::progress::Bar;
-use crate::escape::visible;
+use crate::escape::{self, visible};
 use crate::store::{Directory, File, Holder};
 use fanwire_core::journal::disk::{Disk, DiskError, DiskFile};
 use fanwire_core::journal::names::{self, Kind};
@@ -32,7 +32,8 @@ impl Place {
             let shown = shown(path);
             return Err(Failure::Run(format!(
                 "{shown} holds no journal: there is no file called \"journal\" and none called *.segment; those in \
-                 directories below it are listed by: fanwire journal ls {shown}"
+                 directories below it are listed by: fanwire journal ls {}",
+                typed(path)
             )));
         }
         // Before the look: whoever ends in between has left it as it is found.
@@ -98,6 +99,11 @@ pub(super) fn described(path: &Path, error: &DiskError) -> String {
 
 pub(super) fn shown(path: &Path) -> String {
     visible(&path.display().to_string()).into_owned()
+}
+
+/// A path as it is typed.
+pub(super) fn typed(path: &Path) -> String {
+    escape::typed(&path.display().to_string())
 }
 
 /// A time in microseconds since 1970-01-01 UTC, as it is told.

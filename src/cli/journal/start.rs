@@ -8,7 +8,7 @@
 //! `verify` reads bytes that no start looks at, and a start knows what no byte of the segments tells: where a journal
 //! ended, what was durable. So one does not stand for the other; and what is advised is what was tried out.
 
-use super::place::{Place, shown};
+use super::place::{Place, typed};
 use crate::store::{Rehearsal, opening};
 use fanwire_core::journal::verify::{Finding, Report, Severity};
 use fanwire_core::journal::{Cut, EpochChange, Log, LogSettings, OpenError, Recovery, Start, indexing};
@@ -63,7 +63,7 @@ impl NextStart {
         let advice = if self.is_beyond_repair {
             remedy.to_owned()
         } else {
-            format!("{remedy}; repair with: fanwire journal verify --repair {}", shown(&place.path))
+            format!("{remedy}; repair with: fanwire journal verify --repair {}", typed(&place.path))
         };
         let what = format!("a broker refuses the journal: {}", error.fault);
         Finding { severity: Severity::Damage, file: error.file.clone(), offset: 0, what, advice }
