@@ -14,7 +14,8 @@
 //! memory too, and where a queue has no room for it, their messages are dropped.
 //!
 //! What waits goes in the order in which it came, the newest last: so who conflates without a rate sees a journal in
-//! the order of its positions, and can resume behind any of them. Nothing is let through before what waits.
+//! the order of its positions, and can resume behind any of them. That holds for what one such subscription governs:
+//! a value whose pace has ended, and what comes under another policy, may be let through before what waits.
 //!
 //! A value leaves early when it would otherwise come too late: before a message that another subscription lets through
 //! at once; when its subscription ends; when its session forgets the topic's id that it was rendered with; before some

@@ -6,6 +6,8 @@
 //! What the journal assumes of a medium, and nothing beyond it:
 //! - bytes that were written and synced stay; bytes that were written and not synced may be there, or not, each sector
 //!   for itself, in any order;
+//! - what a process wrote before it ended is there for who looks on the same boot, and of the write in whose midst it
+//!   ended its first bytes up to some byte and no others: stores into a mapped file do not promise that;
 //! - what a file has never been written holds zeros once the file was made;
 //! - a name is durable after `sync_names`, and a file's length and zeros after its own `sync`;
 //! - after a failed `sync` nothing can be said of what was written before it: it is never tried again, and reads may
